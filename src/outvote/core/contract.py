@@ -1,0 +1,236 @@
+"""The contract between a consensus protocol and whatever hosts it.
+
+Calls go in, an outbox comes out; see docs/contract.md. Two pairs of words carry the design:
+
+- a `Message` is a promise to other replicas: the host seals it and lets it leave only after every Record handed
+  over with it or before it is durable. A `Hint` promises nothing: it is not sealed and leaves at once.
+- a `Record` is a fact that a later Message stands on. A `Note` is a fact whose loss costs time, never safety:
+  nothing waits for it.
+
+A seal covers the *values* of a statement, rebuilt by `sealed_bytes`, never the bytes that came in: so a second
+encoding of the same values cannot carry a different meaning.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import ClassVar, Final, NamedTuple
+
+import msgspec
+
+from outvote.types import NEVER, ClientId, Digest, Nanos, PartyId, Position, ReplicaId, Seal, View
+
+ALL: Final = -1  # every replica, the sender included
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Struct(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Fields in order, no names on the wire, nothing extra accepted. gc=False: these values never form cycles."""
+
+
+def canonical(value: msgspec.Struct) -> bytes:
+    """The one encoding that digests and seals are taken over."""
+    return _encode(value)
+
+
+def digest_of(value: msgspec.Struct) -> Digest:
+    """SHA-256 of the canonical encoding."""
+    return sha256(_encode(value)).digest()
+
+
+class Claim(NamedTuple):
+    """Somebody's seal over a statement, quoted in a message; the host checks it before the core sees the message."""
+
+    signer: PartyId
+    statement: Struct
+    seal: Seal
+
+
+class Message(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A promise to other replicas: once said, it must survive our crash. Subclasses fix an integer `tag`."""
+
+    sealed: ClassVar[bool] = True
+
+    def statement(self) -> Struct:
+        """What the sender's seal covers: the message itself, unless it carries a body bound by a digest."""
+        return self
+
+    def claims(self) -> Sequence[Claim]:
+        """Every seal that this message quotes."""
+        return ()
+
+    def exclusive(self) -> tuple[int, ...] | None:
+        """A key under which an honest sender seals one statement at most; two different ones convict it."""
+        return None
+
+
+class Hint(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Promises nothing, carries no seal of its own: may leave before anything is durable."""
+
+    sealed: ClassVar[bool] = False
+
+
+class Record(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A fact that must be durable before any later Message leaves. Subclasses fix an integer `tag`."""
+
+
+class Note(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A fact worth remembering that no Message waits for."""
+
+
+class RequestStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="request"):
+    """What a client's seal covers."""
+
+    client: ClientId
+    number: int
+    acknowledged: int
+    operations: tuple[bytes, ...]
+
+
+class Request(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """One or more operations of one client under one number and one seal; executed all together, at most once.
+
+    `number` counts the client's requests from 1. `acknowledged` says that every request up to it has been
+    answered, so replicas may forget those answers.
+    """
+
+    client: ClientId
+    number: int
+    acknowledged: int
+    operations: tuple[bytes, ...]
+    seal: Seal
+
+    def statement(self) -> RequestStatement:
+        return RequestStatement(self.client, self.number, self.acknowledged, self.operations)
+
+    def claim(self) -> Claim:
+        return Claim(self.client, self.statement(), self.seal)
+
+    @property
+    def key(self) -> tuple[ClientId, int]:
+        return self.client, self.number
+
+    def size_bytes(self) -> int:
+        """Upper bound of the encoding: 5 bytes a length prefix, 100 for the fixed fields."""
+        return 100 + sum(len(operation) + 5 for operation in self.operations)
+
+
+class Delivery(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A decided batch. Positions come without gaps, each once."""
+
+    position: Position
+    time: Nanos  # wall-clock nanoseconds proposed by the leader; the executor makes them monotonic
+    requests: tuple[Request, ...]
+    view: View  # quoted in replies so that clients find the leader
+    checkpoint: bool  # after this one, digest the whole state and call `executed`
+
+
+class Stable(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A position whose state a quorum certified: the host may keep that snapshot and forget the log before it."""
+
+    position: Position
+    digest: Digest
+
+
+class Transfer(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Fetch the certified state at `position` from any of `sources`, install it, then call `transferred`.
+
+    A newer Transfer replaces an older one. Until `transferred`, the core delivers nothing.
+    """
+
+    position: Position
+    digest: Digest
+    sources: tuple[ReplicaId, ...]
+
+
+class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Where a core stands, for people and dashboards; promises nothing."""
+
+    view: View
+    active: bool  # False while the view is being changed
+    leader: ReplicaId
+    position: Position  # last delivered
+    stable: Position  # last certified checkpoint
+    waiting: int  # requests known and not yet executed
+    note: str  # one phrase: "ordering", "changing view", "fetching state", ...
+
+
+class Outbox:
+    """What a turn asked for. The host drains it in this order, then clears it."""
+
+    __slots__ = ("deliveries", "hints", "messages", "notes", "records", "stable", "transfers")
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[ReplicaId, Hint]] = []
+        self.records: list[Record] = []  # one append, one sync
+        self.notes: list[Note] = []  # appended behind the records, not waited for
+        self.messages: list[tuple[ReplicaId, Message]] = []  # sealed and sent after the sync
+        self.deliveries: list[Delivery] = []
+        self.stable: list[Stable] = []
+        self.transfers: list[Transfer] = []
+
+    def clear(self) -> None:
+        for lane in (
+            self.hints, self.records, self.notes, self.messages, self.deliveries, self.stable, self.transfers,
+        ):
+            lane.clear()
+
+
+class Core(ABC):
+    """One replica of one protocol: same calls in the same order, same outbox.
+
+    Nothing but the arguments, `now` and `wall` may influence it.
+    """
+
+    def __init__(self, me: ReplicaId) -> None:
+        self.me = me
+        self.now: Nanos = 0  # monotonic; the host sets it when a turn begins
+        self.wall: Nanos = 0  # this replica's idea of the time of day; only for values that are agreed on
+        self.wake_at: Nanos = NEVER  # the host reads it when a turn ends
+        self.out = Outbox()
+
+    @abstractmethod
+    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+        """Come back bound by every promise: `records` as written, oldest first, over a state at `position`
+        (0 and b"" if the state is the initial one). May hold repeats. Called once, before anything else."""
+
+    @abstractmethod
+    def summary(self) -> list[Record]:
+        """The records that would bring a core at the last stable position to where this one is."""
+
+    @abstractmethod
+    def submit(self, requests: Sequence[Request]) -> None:
+        """Requests that clients handed to this replica; their seals have been checked."""
+
+    @abstractmethod
+    def admits(self, sender: ReplicaId, message: Message) -> bool:
+        """Whether the message could still matter: cheap, pure, asked before any crypto is paid for."""
+
+    @abstractmethod
+    def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        """A message whose seal and claims were checked; one's own messages come back here once durable."""
+
+    @abstractmethod
+    def wake(self) -> None:
+        """`now` has reached `wake_at`."""
+
+    @abstractmethod
+    def executed(self, position: Position, digest: Digest) -> None:
+        """The state after the checkpoint at `position` has this digest here."""
+
+    @abstractmethod
+    def transferred(self, position: Position, digest: Digest) -> None:
+        """The certified state at `position` has been installed."""
+
+    @abstractmethod
+    def standing(self) -> Standing:
+        """Where this core stands."""
+
+
+def sealed_bytes(domain: bytes, statement: Struct) -> bytes:
+    """What a signature is computed over. `domain` binds format, cluster and epoch (see crypto/seals.py);
+    the statement's tag binds its kind and its fields the view, position and digest."""
+    return domain + sha256(_encode(statement)).digest()

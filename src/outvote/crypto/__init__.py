@@ -1,0 +1,1 @@
+"""Keys, digests and seals, over PyNaCl and hashlib; nothing home-made. Pure."""

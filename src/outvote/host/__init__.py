@@ -1,0 +1,1 @@
+"""Everything that touches the world: the turn, the links, the node."""

@@ -1,0 +1,1 @@
+"""The replicated state: the user's face, the client table, the executor. Pure."""

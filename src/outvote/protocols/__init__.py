@@ -1,0 +1,1 @@
+"""Consensus protocols, one folder each; only catalogue.py sees them all. Pure."""

@@ -1,0 +1,1 @@
+"""The world as data, from one seed, driving the same turn as the node."""

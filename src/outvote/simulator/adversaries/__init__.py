@@ -1,0 +1,1 @@
+"""Liars, one sin a file."""
