@@ -1,0 +1,120 @@
+"""Requests that a replica knows of and has not seen executed; the leader cuts its batches from here.
+
+First come, first cut. Bounded per client, so that no client can push out another, and in all.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outvote.core.contract import Request
+from outvote.types import NEVER, ClientId, Nanos
+
+PER_CLIENT_MAX: Final = 64  # the client table's window (OUTSTANDING_MAX): more could not be executed anyway
+REQUESTS_MAX: Final = 4096  # 4096 x 256 KiB would be 1 GiB, so bytes are bounded too:
+BYTES_MAX: Final = 64 * 1024 * 1024
+RECENT_PER_CLIENT_MAX: Final = 256  # executed numbers remembered a client: 4 windows, 8 bytes each
+
+
+class _Entry:
+    __slots__ = ("arrived", "request")
+
+    def __init__(self, request: Request, arrived: Nanos) -> None:
+        self.request = request
+        self.arrived = arrived
+
+
+class RequestPool:
+    """Waiting requests in order of arrival, and which of a client's numbers were executed lately."""
+
+    __slots__ = ("_bytes", "_executed", "_low", "_per_client", "_unproposed", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[ClientId, int], _Entry] = {}
+        self._unproposed: dict[tuple[ClientId, int], _Entry] = {}
+        self._per_client: dict[ClientId, int] = {}
+        self._executed: dict[ClientId, dict[int, None]] = {}
+        self._low: dict[ClientId, int] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, request: Request, now: Nanos) -> bool:
+        """Take a request in; False if it is known, executed, or there is no room for it."""
+        key = request.key
+        if key in self._waiting or self.executed(request.client, request.number):
+            return False
+        held = self._per_client.get(request.client, 0)
+        size = request.size_bytes()
+        if held >= PER_CLIENT_MAX or len(self._waiting) >= REQUESTS_MAX or self._bytes + size > BYTES_MAX:
+            return False
+        entry = _Entry(request, now)
+        self._waiting[key] = self._unproposed[key] = entry
+        self._per_client[request.client] = held + 1
+        self._bytes += size
+        return True
+
+    def executed(self, client: ClientId, number: int) -> bool:
+        return number <= self._low.get(client, 0) or number in self._executed.get(client, ())
+
+    def mark_executed(self, request: Request) -> None:
+        """The request was delivered: it waits no longer and is not taken in again."""
+        client, number = request.key
+        self._forget(request.key)
+        recent = self._executed.setdefault(client, {})
+        recent[number] = None
+        low = self._low.get(client, 0)
+        if request.acknowledged > low:
+            low = self._low[client] = min(request.acknowledged, number - 1)
+            for stale in [known for known in recent if known <= low]:
+                del recent[stale]
+            for key in [key for key in self._waiting if key[0] == client and key[1] <= low]:
+                self._forget(key)
+        while len(recent) > RECENT_PER_CLIENT_MAX:
+            del recent[next(iter(recent))]
+
+    def _forget(self, key: tuple[ClientId, int]) -> None:
+        entry = self._waiting.pop(key, None)
+        if entry is None:
+            return
+        self._unproposed.pop(key, None)
+        self._bytes -= entry.request.size_bytes()
+        held = self._per_client[key[0]] - 1
+        if held:
+            self._per_client[key[0]] = held
+        else:
+            del self._per_client[key[0]]
+
+    def has_unproposed(self) -> bool:
+        return bool(self._unproposed)
+
+    def cut(self, requests_max: int, bytes_max: int) -> tuple[Request, ...]:
+        """The oldest requests not yet proposed, marked as proposed; at least one if there is any."""
+        batch: list[Request] = []
+        size = 0
+        for entry in self._unproposed.values():
+            size += entry.request.size_bytes()
+            if batch and (len(batch) >= requests_max or size > bytes_max):
+                break
+            batch.append(entry.request)
+        for request in batch:
+            del self._unproposed[request.key]
+        return tuple(batch)
+
+    def mark_proposed(self, request: Request) -> None:
+        """Another leader's proposal holds it: do not propose it again in this view."""
+        self._unproposed.pop(request.key, None)
+
+    def propose_again(self) -> None:
+        """A new view began: everything that waits may be proposed afresh, oldest first."""
+        self._unproposed = dict(self._waiting)
+
+    def oldest_arrival(self) -> Nanos:
+        """When the longest-waiting request came; NEVER if none waits."""
+        for entry in self._waiting.values():
+            return entry.arrived
+        return NEVER
+
+    def waiting(self) -> list[Request]:
+        return [entry.request for entry in self._waiting.values()]
