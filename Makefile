@@ -1,0 +1,56 @@
+# Needs Python 3.11 or newer (with venv) and make; everything else is installed into $(VENV).
+# Choose another interpreter or place with: make test PYTHON=python3.12 VENV=/somewhere/else
+
+PYTHON ?= python3
+VENV ?= .venv
+SEEDS ?= 200
+PROTOCOL ?= pbft
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test verify fix simulate bench develop clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.installed ## start a cluster on this machine, attack it, and watch it stay right
+	$(BIN)/outvote demo
+
+test: develop ## run every test
+	$(BIN)/python -m pytest -n 2
+
+verify: develop ## what a change must pass besides the tests: lint, types, architecture; changes no file of the tree
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/architecture
+
+fix: develop ## let the linter mend what it can
+	$(BIN)/ruff check --fix
+
+simulate: $(VENV)/.installed ## run SEEDS=200 simulated clusters under faults and attacks
+	$(BIN)/outvote simulate --protocol $(PROTOCOL) --seeds $(SEEDS)
+
+bench: develop ## measure this machine: a real cluster, and the bare protocol beside it
+	$(BIN)/outvote bench
+	$(BIN)/python bench/floor.py
+
+develop: $(VENV)/.installed-dev ## only prepare the virtual environment, with all development tools
+
+clean: ## remove everything that these targets made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find src tests bench -name __pycache__ -type d -exec rm -rf {} +
+
+# Stamp files: newer than pyproject.toml means that the environment holds what it asks for.
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "outvote needs Python 3.11 or newer: name one with make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "this Python has no venv module: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
+	$(PIP) --editable '.[dev]'
+	@touch $@
