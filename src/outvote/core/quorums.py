@@ -7,7 +7,27 @@ with n = 5, two sets of 3 may meet in the liar alone.
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from outvote.errors import Mistake
+
+REPLICAS_MAX: Final = 100  # every replica talks to every other: 100 * 99 links, and 100 votes a phase and position
+
+
+class Explanation(NamedTuple):
+    """What n replicas buy, and why; `str` gives it as lines for a terminal."""
+
+    n: int
+    faults: int  # liars tolerated
+    quorum: int
+    weak: int
+    overlap: int  # the fewest replicas that two quorums share
+    absent: int  # replicas that may be silent while the others still go on
+    reasons: tuple[str, ...]  # one sentence each
+
+    def __str__(self) -> str:
+        head = f"n = {self.n}   f = {self.faults}   quorum = {self.quorum}   weak quorum = {self.weak}"
+        return "\n".join((head, *(f"- {reason}" for reason in self.reasons)))
 
 
 def faults(n: int) -> int:
@@ -27,5 +47,63 @@ def weak(n: int) -> int:
 
 def check_size(n: int) -> None:
     """Raises Mistake if n replicas cannot form a committee."""
-    if not 1 <= n <= 100:
-        raise Mistake(f"a cluster has 1 to 100 replicas, not {n}: choose 4 to survive one liar, 7 for two")
+    if not 1 <= n <= REPLICAS_MAX:
+        raise Mistake(
+            f"a cluster has 1 to {REPLICAS_MAX} replicas, not {n}: choose 4 to survive one liar, 7 for two"
+        )
+
+
+def explain(n: int) -> Explanation:
+    """Every number of a committee of n with its arithmetic. Raises Mistake as `check_size` does."""
+    check_size(n)
+    f, q = faults(n), quorum(n)
+    overlap = 2 * q - n
+    reasons = (
+        f"{_count(n, 'replica')} tolerate{'s' if n == 1 else ''} {_count(f, 'liar')}: 3f + 1 = {3 * f + 1} is at most"
+        f" {n}, and {_count(f + 1, 'liar')} would need {3 * f + 4}.",
+        f"Two quorums of {q} share at least 2 * {q} - {n} = {overlap}; at most {f} of those lie{'s' if f == 1 else ''},"
+        f" so at least {overlap - f} {_is_are(overlap - f)} correct and will not back two decisions.",
+        _one_less(n, f, q),
+        f"A quorum can always be met: when {_count(f, 'liar')} stay{'s' if f == 1 else ''} silent, {n} - {f} = {n - f}"
+        f" remain{'s' if n - f == 1 else ''}. With {_count(n - q, 'replica')} silent the others go on; with"
+        f" {n - q + 1} they wait.",
+        f"{_count(f + 1, 'equal answer')} (a weak quorum) hold{'s' if f == 0 else ''} at least one correct one;"
+        f" {f} could all be lies." if f else "One answer is enough, because nobody is expected to lie.",
+        _size_advice(n, f, q),
+    )
+    return Explanation(n, f, q, f + 1, overlap, n - q, reasons)
+
+
+def _one_less(n: int, f: int, q: int) -> str:
+    """Why a quorum of q - 1 is not one."""
+    shared = 2 * (q - 1) - n
+    if q == 1:
+        return "A quorum of 0 would decide without anybody."
+    if shared <= 0:
+        return f"{q - 1} would not do: two such sets need not share anybody, so each could decide alone."
+    return (
+        f"{q - 1} would not do: two such sets share as few as 2 * {q - 1} - {n} = {shared}, and if"
+        f" {'that one lies' if shared == 1 else f'those {shared} lie'} to each set differently, both decide."
+    )
+
+
+def _size_advice(n: int, f: int, q: int) -> str:
+    """Whether another size would serve better."""
+    smallest, step = 3 * f + 1, 3 * f + 4
+    more = f"; the next step is {step}" if step <= REPLICAS_MAX else ""
+    if n == smallest:
+        return f"{n} is the smallest size for f = {f}: no replica is spare{more}."
+    extra = (n - q) - (smallest - quorum(smallest))
+    buys = f"they let {extra} more stay silent" if extra else "they buy no absence either"
+    return (
+        f"{n} replicas buy no more liars than {smallest}: still {f}, and a quorum grows from {quorum(smallest)} to {q}"
+        f" ({buys}){more}."
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _is_are(number: int) -> str:
+    return "is" if number == 1 else "are"
