@@ -1,8 +1,8 @@
 """Quorum arithmetic for any n, and the reasons in words.
 
-n replicas of which f = floor((n-1)/3) may lie. A quorum is the smallest number q such that any two quorums share
-a correct replica: 2q - n >= f + 1, so q = ceil((n + f + 1) / 2). The familiar 2f + 1 is right only for n = 3f + 1:
-with n = 5, two sets of 3 may meet in the liar alone.
+n replicas of which f = floor((n-1)/3) may lie. A quorum is the smallest number q such that any two quorums
+share a correct replica: 2q - n >= f + 1, so q = ceil((n + f + 1) / 2). The familiar 2f + 1 is right only for
+n = 3f + 1: with n = 5, two sets of 3 may meet in the liar alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from outvote.errors import Mistake
 
-REPLICAS_MAX: Final = 100  # every replica talks to every other: 100 * 99 links, and 100 votes a phase and position
+REPLICAS_MAX: Final = 100  # each talks to each: 100 * 99 links, 100 votes a phase and position
 
 
 class Explanation(NamedTuple):
@@ -36,7 +36,7 @@ def faults(n: int) -> int:
 
 
 def quorum(n: int) -> int:
-    """The fewest replicas of which any two sets share a correct one; never more than n - f, so it can be met."""
+    """The fewest of which any two sets share a correct replica; never more than n - f, so it can be met."""
     return (n + faults(n) + 2) // 2
 
 
@@ -59,23 +59,21 @@ def explain(n: int) -> Explanation:
     f, q = faults(n), quorum(n)
     overlap = 2 * q - n
     reasons = (
-        f"{_count(n, 'replica')} tolerate{'s' if n == 1 else ''} {_count(f, 'liar')}: 3f + 1 = {3 * f + 1} is at most"
-        f" {n}, and {_count(f + 1, 'liar')} would need {3 * f + 4}.",
-        f"Two quorums of {q} share at least 2 * {q} - {n} = {overlap}; at most {f} of those lie{'s' if f == 1 else ''},"
-        f" so at least {overlap - f} {_is_are(overlap - f)} correct and will not back two decisions.",
-        _one_less(n, f, q),
-        f"A quorum can always be met: when {_count(f, 'liar')} stay{'s' if f == 1 else ''} silent, {n} - {f} = {n - f}"
-        f" remain{'s' if n - f == 1 else ''}. With {_count(n - q, 'replica')} silent the others go on; with"
-        f" {n - q + 1} they wait.",
-        f"{_count(f + 1, 'equal answer')} (a weak quorum) hold{'s' if f == 0 else ''} at least one correct one;"
-        f" {f} could all be lies." if f else "One answer is enough, because nobody is expected to lie.",
+        f"Liars tolerated: {f}, because 3f + 1 = {3 * f + 1} is at most {n}; f = {f + 1} needs {3 * f + 4}"
+        " replicas.",
+        f"Any two quorums of {q} share at least 2 * {q} - {n} = {overlap} replicas: more than the {f} that may lie,"
+        " so a correct one is among them and will not back two decisions.",
+        _one_less(n, q),
+        f"A quorum can be met without the liars: {n} - {f} = {n - f} replicas are left. Of all {n}, {n - q} may be"
+        " silent before the others have to wait.",
+        f"Among {f + 1} equal answers (a weak quorum) at least one is a correct replica's; {f} could all be lies.",
         _size_advice(n, f, q),
     )
     return Explanation(n, f, q, f + 1, overlap, n - q, reasons)
 
 
-def _one_less(n: int, f: int, q: int) -> str:
-    """Why a quorum of q - 1 is not one."""
+def _one_less(n: int, q: int) -> str:
+    """Why q - 1 is too few."""
     shared = 2 * (q - 1) - n
     if q == 1:
         return "A quorum of 0 would decide without anybody."
@@ -89,21 +87,15 @@ def _one_less(n: int, f: int, q: int) -> str:
 
 def _size_advice(n: int, f: int, q: int) -> str:
     """Whether another size would serve better."""
-    smallest, step = 3 * f + 1, 3 * f + 4
-    more = f"; the next step is {step}" if step <= REPLICAS_MAX else ""
+    smallest = 3 * f + 1
+    more = f"; the next step is {smallest + 3}" if smallest + 3 <= REPLICAS_MAX else ""
+    if n == 1:
+        return f"One replica alone tolerates nothing{more}."
     if n == smallest:
-        return f"{n} is the smallest size for f = {f}: no replica is spare{more}."
+        return f"{n} is the smallest size for f = {f}: one replica less would tolerate fewer liars{more}."
     extra = (n - q) - (smallest - quorum(smallest))
-    buys = f"they let {extra} more stay silent" if extra else "they buy no absence either"
+    buys = f"what {n} add is that {extra} more may be silent" if extra else "and no more of them may be silent"
     return (
-        f"{n} replicas buy no more liars than {smallest}: still {f}, and a quorum grows from {quorum(smallest)} to {q}"
-        f" ({buys}){more}."
+        f"{n} replicas buy no more liars than {smallest}: still {f}, with a quorum of {q} instead of"
+        f" {quorum(smallest)}, {buys}{more}."
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _is_are(number: int) -> str:
-    return "is" if number == 1 else "are"
