@@ -61,12 +61,13 @@ def explain(n: int) -> Explanation:
     reasons = (
         f"Liars tolerated: {f}, because 3f + 1 = {3 * f + 1} is at most {n}; f = {f + 1} needs {3 * f + 4}"
         " replicas.",
-        f"Any two quorums of {q} share at least 2 * {q} - {n} = {overlap} replicas: more than the {f} that may lie,"
-        " so a correct one is among them and will not back two decisions.",
+        f"Any two quorums of {q} share at least 2 * {q} - {n} = {overlap} replicas: more than the {f} that"
+        " may lie, so a correct one is among them and will not back two decisions.",
         _one_less(n, q),
-        f"A quorum can be met without the liars: {n} - {f} = {n - f} replicas are left. Of all {n}, {n - q} may be"
-        " silent before the others have to wait.",
-        f"Among {f + 1} equal answers (a weak quorum) at least one is a correct replica's; {f} could all be lies.",
+        f"A quorum can be met without the liars: {n} - {f} = {n - f} replicas are left. Of all {n},"
+        f" {n - q} may be silent before the others have to wait.",
+        f"Among {f + 1} equal answers (a weak quorum) at least one is a correct replica's;"
+        f" {f} could all be lies.",
         _size_advice(n, f, q),
     )
     return Explanation(n, f, q, f + 1, overlap, n - q, reasons)
@@ -94,7 +95,7 @@ def _size_advice(n: int, f: int, q: int) -> str:
     if n == smallest:
         return f"{n} is the smallest size for f = {f}: one replica less would tolerate fewer liars{more}."
     extra = (n - q) - (smallest - quorum(smallest))
-    buys = f"what {n} add is that {extra} more may be silent" if extra else "and no more of them may be silent"
+    buys = f"though {extra} more may be silent" if extra else "and no more of them may be silent"
     return (
         f"{n} replicas buy no more liars than {smallest}: still {f}, with a quorum of {q} instead of"
         f" {quorum(smallest)}, {buys}{more}."
