@@ -1,0 +1,86 @@
+"""Signing keys, as bytes in and bytes out; who stores them where is configuration/files.py's matter.
+
+A private key never appears in a repr, an error text or a pickle.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NoReturn
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from nacl.bindings import (
+    crypto_core_ed25519_is_valid_point,
+    crypto_sign_keypair,
+    crypto_sign_seed_keypair,
+)
+
+from outvote.errors import Mistake
+
+SEED_BYTES: Final = 32
+PUBLIC_KEY_BYTES: Final = 32
+
+
+class SigningKey:
+    """An Ed25519 key pair. `secret` is libsodium's 64 bytes (seed, then public key), `public` the raw 32."""
+
+    __slots__ = ("public", "secret")
+
+    def __init__(self, public: bytes, secret: bytes) -> None:
+        self.public = public
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        return f"SigningKey(public={self.public.hex()})"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signing key is never pickled: store it with signing_key_to_pem")
+
+
+def generate_signing_key() -> SigningKey:
+    """A fresh key pair from the operating system's entropy."""
+    public, secret = crypto_sign_keypair()
+    return SigningKey(public, secret)
+
+
+def signing_key_from_seed(seed: bytes) -> SigningKey:
+    """The key pair of a 32-byte seed; for tests and simulations, where keys must be the same every time."""
+    public, secret = crypto_sign_seed_keypair(seed)
+    return SigningKey(public, secret)
+
+
+def signing_key_to_pem(key: SigningKey) -> bytes:
+    """PKCS #8 in PEM, not encrypted."""
+    private = Ed25519PrivateKey.from_private_bytes(key.secret[:SEED_BYTES])
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def signing_key_from_pem(pem: bytes) -> SigningKey:
+    """Raises Mistake if `pem` is not an unencrypted Ed25519 private key in PKCS #8."""
+    try:
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        private = None
+    if not isinstance(private, Ed25519PrivateKey):
+        raise Mistake("not an unencrypted Ed25519 private key in PEM form (PKCS #8)")
+    return signing_key_from_seed(private.private_bytes_raw())
+
+
+def check_public_key(public: bytes, whose: str) -> None:
+    """Raises Mistake unless `public` is the canonical encoding of a point of the prime-order group.
+
+    Under a small-order key a fixed signature opens many statements, so such a key belongs to nobody.
+    """
+    if len(public) != PUBLIC_KEY_BYTES:
+        raise Mistake(f"the public key of {whose} has {len(public)} bytes; Ed25519 keys have {PUBLIC_KEY_BYTES}")
+    if not crypto_core_ed25519_is_valid_point(public):
+        raise Mistake(
+            f"the public key of {whose} is not a usable Ed25519 key (off the curve, or of small order): "
+            "generate a new one"
+        )
