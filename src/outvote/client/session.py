@@ -1,12 +1,12 @@
 """One client's conversation with the replicas: numbers requests, repeats them, believes f + 1 equal answers.
 
 Pure: time comes in as an argument, messages go out through `take_outgoing`. The invariant: an answer is
-accepted only if f + 1 different replicas sealed the very same ReplyStatement for a number that is still waited
-for, so at least one correct replica vouches for it.
+accepted only if f + 1 different replicas sealed the very same ReplyStatement for a number that is still
+waited for, so at least one correct replica vouches for it.
 
 What becomes of a number that is given up: later requests acknowledge it. A replica that executes such a later
 request moves this client's low mark past the number and from then on skips it, so a copy that was delayed in
-the network cannot run afterwards. It may however have run before: giving up is safe, it just leaves the outcome
+the network cannot run afterwards. It may however have run before: giving up is safe, and leaves the outcome
 unknown.
 """
 
@@ -58,7 +58,7 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_ns: Nanos = 400 * MILLISECOND  # no answer for so long: ask everybody, then wait twice as long
     retry_max_ns: Nanos = 4 * SECOND
     timeout_ns: Nanos = 10 * SECOND  # from submit to giving up
-    waiting_max: int = 10_000  # operations behind a full window: 39 full bundles, or one loop pass of 10 000 callers
+    waiting_max: int = 10_000  # operations behind a full window: 39 full bundles
     first_number: int = 1  # above every number that this client identity ever used
 
 
@@ -371,8 +371,8 @@ class Session:
             del self._settled[statement.number]
 
     def _refusal(self, replica: ReplicaId, refusal: Refusal, now: Nanos) -> None:
-        """One replica's word. f + 1 of them make it a verdict, but not before nobody else can answer or time is
-        up: a liar and one hasty replica must not take an answer away that the others are about to give."""
+        """One replica's word. f + 1 of them make it a verdict, but not before nobody else can answer or time
+        is up: a liar and one hasty replica must not take an answer away that the others are about to give."""
         self.counters["refusals"] += 1
         reason = refusal.reason[:REASON_CHARACTERS_MAX]
         if refusal.number == 0:
@@ -447,8 +447,8 @@ class Session:
         different = len(pending.groups)
         return UnknownOutcome(
             f"no {committee.weak} equal answers within {seconds}: {_replicas(replied)} answered, "
-            f"{different} different answer{'' if different == 1 else 's'}: more than f = {committee.faults} of "
-            f"the {committee.n} replicas may be faulty or the cluster is stalled; {doubt}{hearsay}"
+            f"{different} different answer{'' if different == 1 else 's'}: more than f = {committee.faults} "
+            f"of the {committee.n} replicas may be faulty or the cluster is stalled; {doubt}{hearsay}"
         )
 
 
