@@ -78,7 +78,7 @@ def check_public_key(public: bytes, whose: str) -> None:
     Under a small-order key a fixed signature opens many statements, so such a key belongs to nobody.
     """
     if len(public) != PUBLIC_KEY_BYTES:
-        raise Mistake(f"the public key of {whose} has {len(public)} bytes; Ed25519 keys have {PUBLIC_KEY_BYTES}")
+        raise Mistake(f"the public key of {whose} has {len(public)} bytes instead of {PUBLIC_KEY_BYTES}")
     if not crypto_core_ed25519_is_valid_point(public):
         raise Mistake(
             f"the public key of {whose} is not a usable Ed25519 key (off the curve, or of small order): "

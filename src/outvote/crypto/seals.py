@@ -1,8 +1,9 @@
 """Ed25519 seals over statements.
 
-A seal covers `domain + SHA-256(statement)`, so one given in another cluster, epoch or format never opens
-here. libsodium is the only verifier: OpenSSL accepts signatures under small-order keys that libsodium refuses,
-and two verifiers that differ on one crafted signature would split a cluster. Small-order keys are refused.
+A seal covers `domain + SHA-256(statement)`, so one given in another cluster, epoch or format never
+opens here. libsodium is the only verifier: OpenSSL accepts signatures under small-order keys that
+libsodium refuses, and two verifiers that differ on one crafted signature would split a cluster.
+Small-order keys are refused at load.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Ed25519Sealer:
 class Ed25519Opener:
     """Knows everybody's public key and remembers what it has verified.
 
-    Remembering makes certificates cheap: a vote that was verified on arrival costs a digest and a look-up when
-    a certificate quotes it. Failures are never remembered, so a stranger cannot fill the memory with forgeries.
+    Remembering makes certificates cheap: a vote that was verified on arrival costs a digest and a look-up
+    when a certificate quotes it. Failures are never remembered: forgeries cannot fill the memory.
     """
 
     __slots__ = ("_domain", "_keys", "_old", "_remembered_max", "_young")
@@ -61,7 +62,7 @@ class Ed25519Opener:
     def __init__(
         self, seal_domain: bytes, keys: Mapping[PartyId, bytes], remembered_max: int = REMEMBERED_MAX
     ) -> None:
-        """`keys`: 32 raw bytes a party. Raises Mistake for a key of wrong length, off the curve or small-order."""
+        """`keys`: 32 raw bytes a party. Raises Mistake for a key that check_public_key refuses."""
         for party, public in keys.items():
             check_public_key(public, f"party {party}")
         self._domain = seal_domain
