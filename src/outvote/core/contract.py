@@ -30,6 +30,11 @@ _encode = msgspec.msgpack.Encoder().encode
 class Struct(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Fields in order, no names on the wire, nothing extra accepted. gc=False: these values never form cycles."""
 
+    def exclusive(self) -> tuple[int, ...] | None:
+        """A key under which an honest party seals one statement at most; two different ones convict it.
+        None for what may be said twice in different words."""
+        return None
+
 
 def canonical(value: msgspec.Struct) -> bytes:
     """The one encoding that digests and seals are taken over."""
@@ -61,10 +66,6 @@ class Message(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     def claims(self) -> Sequence[Claim]:
         """Every seal that this message quotes."""
         return ()
-
-    def exclusive(self) -> tuple[int, ...] | None:
-        """A key under which an honest sender seals one statement at most; two different ones convict it."""
-        return None
 
 
 class Hint(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -161,7 +162,7 @@ class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 class Outbox:
     """What a turn asked for. The host drains it in this order, then clears it."""
 
-    __slots__ = ("deliveries", "hints", "messages", "notes", "records", "stable", "transfers")
+    __slots__ = ("deliveries", "hints", "lies", "messages", "notes", "records", "stable", "transfers")
 
     def __init__(self) -> None:
         self.hints: list[tuple[ReplicaId, Hint]] = []
@@ -171,10 +172,12 @@ class Outbox:
         self.deliveries: list[Delivery] = []
         self.stable: list[Stable] = []
         self.transfers: list[Transfer] = []
+        self.lies: list[tuple[ReplicaId, str]] = []  # who said what no correct replica says; to be counted
 
     def clear(self) -> None:
         for lane in (
-            self.hints, self.records, self.notes, self.messages, self.deliveries, self.stable, self.transfers,
+            self.hints, self.records, self.notes, self.messages,
+            self.deliveries, self.stable, self.transfers, self.lies,
         ):
             lane.clear()
 

@@ -8,20 +8,12 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.contract import Request
-from outvote.types import NEVER, ClientId, Nanos
+from outvote.types import ClientId
 
 PER_CLIENT_MAX: Final = 64  # the client table's window (OUTSTANDING_MAX): more could not be executed anyway
 REQUESTS_MAX: Final = 4096  # 4096 x 256 KiB would be 1 GiB, so bytes are bounded too:
 BYTES_MAX: Final = 64 * 1024 * 1024
 RECENT_PER_CLIENT_MAX: Final = 256  # executed numbers remembered a client: 4 windows, 8 bytes each
-
-
-class _Entry:
-    __slots__ = ("arrived", "request")
-
-    def __init__(self, request: Request, arrived: Nanos) -> None:
-        self.request = request
-        self.arrived = arrived
 
 
 class RequestPool:
@@ -30,8 +22,8 @@ class RequestPool:
     __slots__ = ("_bytes", "_executed", "_low", "_per_client", "_unproposed", "_waiting")
 
     def __init__(self) -> None:
-        self._waiting: dict[tuple[ClientId, int], _Entry] = {}
-        self._unproposed: dict[tuple[ClientId, int], _Entry] = {}
+        self._waiting: dict[tuple[ClientId, int], Request] = {}
+        self._unproposed: dict[tuple[ClientId, int], Request] = {}
         self._per_client: dict[ClientId, int] = {}
         self._executed: dict[ClientId, dict[int, None]] = {}
         self._low: dict[ClientId, int] = {}
@@ -40,7 +32,7 @@ class RequestPool:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, request: Request, now: Nanos) -> bool:
+    def add(self, request: Request) -> bool:
         """Take a request in; False if it is known, executed, or there is no room for it."""
         key = request.key
         if key in self._waiting or self.executed(request.client, request.number):
@@ -49,8 +41,7 @@ class RequestPool:
         size = request.size_bytes()
         if held >= PER_CLIENT_MAX or len(self._waiting) >= REQUESTS_MAX or self._bytes + size > BYTES_MAX:
             return False
-        entry = _Entry(request, now)
-        self._waiting[key] = self._unproposed[key] = entry
+        self._waiting[key] = self._unproposed[key] = request
         self._per_client[request.client] = held + 1
         self._bytes += size
         return True
@@ -75,11 +66,11 @@ class RequestPool:
             del recent[next(iter(recent))]
 
     def _forget(self, key: tuple[ClientId, int]) -> None:
-        entry = self._waiting.pop(key, None)
-        if entry is None:
+        request = self._waiting.pop(key, None)
+        if request is None:
             return
         self._unproposed.pop(key, None)
-        self._bytes -= entry.request.size_bytes()
+        self._bytes -= request.size_bytes()
         held = self._per_client[key[0]] - 1
         if held:
             self._per_client[key[0]] = held
@@ -93,11 +84,11 @@ class RequestPool:
         """The oldest requests not yet proposed, marked as proposed; at least one if there is any."""
         batch: list[Request] = []
         size = 0
-        for entry in self._unproposed.values():
-            size += entry.request.size_bytes()
+        for request in self._unproposed.values():
+            size += request.size_bytes()
             if batch and (len(batch) >= requests_max or size > bytes_max):
                 break
-            batch.append(entry.request)
+            batch.append(request)
         for request in batch:
             del self._unproposed[request.key]
         return tuple(batch)
@@ -110,11 +101,13 @@ class RequestPool:
         """A new view began: everything that waits may be proposed afresh, oldest first."""
         self._unproposed = dict(self._waiting)
 
-    def oldest_arrival(self) -> Nanos:
-        """When the longest-waiting request came; NEVER if none waits."""
-        for entry in self._waiting.values():
-            return entry.arrived
-        return NEVER
+    def oldest(self) -> tuple[ClientId, int] | None:
+        """The key of the request that has waited longest."""
+        return next(iter(self._waiting), None)
+
+    def waits(self, key: tuple[ClientId, int]) -> bool:
+        return key in self._waiting
 
     def waiting(self) -> list[Request]:
-        return [entry.request for entry in self._waiting.values()]
+        """Everything not yet executed, in order of arrival."""
+        return list(self._waiting.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from outvote.core.contract import Claim, Message, Struct
+from outvote.core.contract import Claim, Struct
 from outvote.types import ClientId, Nanos, PartyId, Position, ReplicaId, Seal
 from outvote.wire.client_messages import ToClient
 
@@ -54,7 +54,7 @@ class Observer(Protocol):
         """A party sent what no correct party would send; it has been dropped."""
         ...
 
-    def evidence(self, party: ReplicaId, first: tuple[Message, Seal], second: tuple[Message, Seal]) -> None:
+    def evidence(self, party: ReplicaId, first: tuple[Struct, Seal], second: tuple[Struct, Seal]) -> None:
         """Two sealed statements of one replica that cannot both be honest."""
         ...
 

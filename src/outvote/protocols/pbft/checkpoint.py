@@ -1,0 +1,134 @@
+"""Checkpoints and garbage collection, section 4.3; and when to fetch a state instead of executing up to it.
+
+Kept: nothing is forgotten that a quorum has not certified and this replica has not executed (or is fetching).
+"""
+
+from __future__ import annotations
+
+from outvote.core.certificates import sound
+from outvote.core.committee import Committee
+from outvote.core.contract import ALL, Stable, Transfer
+from outvote.core.tally import Tally
+from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, StableProof
+from outvote.protocols.pbft.normal import deliver_ready
+from outvote.protocols.pbft.records import Certified
+from outvote.protocols.pbft.state import State
+from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Seal
+
+FETCH_PATIENCE_NS: Nanos = 2 * SECOND  # then a newer checkpoint may replace the one being fetched; doubles
+
+
+def executed(state: State, position: Position, digest: Digest) -> None:
+    """The executor reached a checkpoint: say so. Repeating it after a restart is the same promise again."""
+    if position <= state.low:
+        return
+    state.own_digests[position] = digest
+    state.out.messages.append((ALL, Checkpoint(position, digest)))
+    if state.ahead is not None and state.ahead.position == position:
+        learn(state, state.ahead)
+
+
+def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
+    position, digest = message.position, message.digest
+    quorum = state.committee.quorum
+    if position > state.high:
+        # Beyond the window: we lag. One vote a sender is kept, its latest, so a liar cannot fill memory.
+        state.far_votes[sender] = (position, digest, seal)
+        seals = tuple(
+            (voter, state.far_votes[voter][2])
+            for voter in sorted(state.far_votes)
+            if state.far_votes[voter][:2] == (position, digest)
+        )
+        if len(seals) >= quorum:
+            learn(state, CheckpointCertificate(position, digest, seals[:quorum]))
+        return
+    votes = state.checkpoint_votes.setdefault(position, Tally())
+    if votes.add(sender, digest, seal) and votes.count(digest) >= quorum:
+        learn(state, CheckpointCertificate(position, digest, votes.seals(digest, quorum)))
+
+
+def sound_checkpoint(certificate: CheckpointCertificate, committee: Committee) -> bool:
+    """A quorum of different replicas signed it. A weak quorum could be fetched from, but not forgotten behind."""
+    return sound(certificate.seals, committee.quorum, committee)
+
+
+def on_stable_proof(state: State, sender: ReplicaId, message: StableProof, _seal: Seal) -> None:
+    """An answer to our STATUS: its sender no longer has what we lack. Fetch, unless we can go on by ourselves."""
+    certificate = message.certificate
+    if not sound_checkpoint(certificate, state.committee):
+        state.out.lies.append((sender, "stable checkpoint without a quorum"))
+        return
+    learn(state, certificate)
+    if state.ahead is not None and state.fetching is None:
+        upcoming = state.slots.get(state.delivered + 1)
+        if upcoming is None or upcoming.committed is None:
+            fetch(state, state.ahead)
+
+
+def learn(state: State, certificate: CheckpointCertificate) -> None:
+    """A quorum certified this checkpoint: its signatures and signers have been checked."""
+    if certificate.position <= state.low:
+        return
+    own = state.own_digests.get(certificate.position)
+    if own == certificate.digest:
+        make_stable(state, certificate)
+    elif own is not None:
+        # Our state is wrong: a bug, rot or a nondeterministic command. Execute nothing more on it.
+        fetch(state, certificate)
+    elif state.ahead is None or certificate.position > state.ahead.position:
+        state.ahead = certificate
+        if certificate.position > state.high and state.fetching is None:
+            fetch(state, certificate)  # the others' window has passed ours: votes in between cannot reach us
+
+
+def make_stable(state: State, certificate: CheckpointCertificate) -> None:
+    """Move the low watermark h, and let the host keep the snapshot and forget the log before it."""
+    advance_low(state, certificate)
+    state.out.notes.append(Certified(certificate))
+    state.out.stable.append(Stable(certificate.position, certificate.digest))
+
+
+def advance_low(state: State, certificate: CheckpointCertificate) -> None:
+    position = certificate.position
+    state.certified = certificate
+    if state.ahead is not None and state.ahead.position <= position:
+        state.ahead = None
+    state.slots = {at: slot for at, slot in state.slots.items() if at > position}
+    state.own_digests = {at: digest for at, digest in state.own_digests.items() if at > position}
+    state.checkpoint_votes = {at: votes for at, votes in state.checkpoint_votes.items() if at > position}
+    state.required = {at: digest for at, digest in state.required.items() if at > position}
+    state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
+
+
+def fetch(state: State, certificate: CheckpointCertificate) -> None:
+    """Stop delivering and have the host bring the certified state. Voting goes on: it needs no state."""
+    state.fetch_patience_ns = min(state.fetch_patience_ns * 2, 64 * SECOND) or FETCH_PATIENCE_NS
+    state.fetch_deadline = state.now + state.fetch_patience_ns
+    state.fetching = certificate
+    if certificate.position > state.low:
+        advance_low(state, certificate)
+    sources = tuple(voter for voter, _ in certificate.seals if voter != state.me)
+    state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources))
+
+
+def fetch_newer_if_stuck(state: State) -> None:
+    """Sources keep only their last checkpoints: when a fetch takes long, aim at the newest one known."""
+    if state.fetching is not None and state.now >= state.fetch_deadline:
+        newest = state.fetching
+        if state.ahead is not None and state.ahead.position > newest.position:
+            newest = state.ahead
+        fetch(state, newest)
+
+
+def transferred(state: State, position: Position, digest: Digest) -> None:
+    """The state at `position` is installed: go on from there."""
+    fetched = state.fetching
+    if fetched is None or (fetched.position, fetched.digest) != (position, digest):
+        return
+    state.fetching = None
+    state.fetch_patience_ns = 0
+    state.delivered = position
+    state.own_digests = {}
+    state.out.notes.append(Certified(fetched))
+    state.out.stable.append(Stable(position, digest))
+    deliver_ready(state)

@@ -1,0 +1,237 @@
+"""What PBFT replicas say to each other. Names are the paper's (Castro and Liskov, OSDI 1999, sections 4.2 to 4.4).
+
+Tags are part of the wire format: 1 to 9 are promises, 11 is a statement that only travels inside a seal, 21 and up
+are hints. The table with senders and receivers is in this folder's README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from outvote.core.certificates import Seals, claims_of
+from outvote.core.contract import Claim, Hint, Message, Request, Struct, digest_of
+from outvote.types import Digest, Nanos, Position, ReplicaId, Seal, View
+
+
+class Batch(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """What one position orders: requests, and the wall-clock time that the primary proposes for them."""
+
+    time: Nanos
+    requests: tuple[Request, ...]
+
+
+NULL_BATCH: Final = Batch(0, ())  # fills a position that a new view found nothing prepared for
+NULL_DIGEST: Final = digest_of(NULL_BATCH)
+
+
+class ProposalStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=11):
+    """What the primary's seal on a PRE-PREPARE covers: the batch is bound by its digest."""
+
+    view: View
+    position: Position
+    digest: Digest
+
+    def exclusive(self) -> tuple[int, ...]:
+        return 1, self.view, self.position
+
+
+class PrePrepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=1):
+    """Primary to all: position `position` of view `view` shall hold this batch. A promise: never another."""
+
+    view: View
+    position: Position
+    digest: Digest
+    batch: Batch
+
+    def statement(self) -> ProposalStatement:
+        return ProposalStatement(self.view, self.position, self.digest)
+
+    def claims(self) -> Sequence[Claim]:
+        return [request.claim() for request in self.batch.requests]
+
+
+class Prepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=2):
+    """Backup to all: I accepted this digest here and will accept no other in this view."""
+
+    view: View
+    position: Position
+    digest: Digest
+
+    def exclusive(self) -> tuple[int, ...]:
+        return 2, self.view, self.position
+
+
+class Commit(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
+    """Replica to all: I hold a prepared certificate for this and will show it in any view change."""
+
+    view: View
+    position: Position
+    digest: Digest
+
+    def exclusive(self) -> tuple[int, ...]:
+        return 3, self.view, self.position
+
+
+class Checkpoint(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=4):
+    """Replica to all: the whole state after `position`, the client table included, has this digest here."""
+
+    position: Position
+    digest: Digest
+
+
+class CheckpointCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A quorum's CHECKPOINT seals. Position 0 is the initial state and needs none."""
+
+    position: Position
+    digest: Digest
+    seals: Seals
+
+    def claims(self) -> list[Claim]:
+        return claims_of(Checkpoint(self.position, self.digest), self.seals)
+
+
+GENESIS: Final = CheckpointCertificate(0, b"", ())
+
+
+class PreparedCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """The primary's PRE-PREPARE seal and quorum - 1 PREPARE seals of others, all for one (view, position, digest)."""
+
+    view: View
+    position: Position
+    digest: Digest
+    proposer: ReplicaId
+    proposal_seal: Seal
+    prepares: Seals
+
+    def claims(self) -> list[Claim]:
+        statement = ProposalStatement(self.view, self.position, self.digest)
+        prepare = Prepare(self.view, self.position, self.digest)
+        return [Claim(self.proposer, statement, self.proposal_seal), *claims_of(prepare, self.prepares)]
+
+
+class CommitCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A quorum's COMMIT seals: the digest is decided at this position for ever, whatever the view."""
+
+    view: View
+    position: Position
+    digest: Digest
+    seals: Seals
+
+    def claims(self) -> list[Claim]:
+        return claims_of(Commit(self.view, self.position, self.digest), self.seals)
+
+
+class ViewChange(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
+    """Replica to all: I left every view below `view`; here is my stable checkpoint and all I prepared above it."""
+
+    view: View
+    stable: CheckpointCertificate
+    prepared: tuple[PreparedCertificate, ...]  # by ascending position
+
+    def claims(self) -> Sequence[Claim]:
+        claims = self.stable.claims()
+        for certificate in self.prepared:
+            claims += certificate.claims()
+        return claims
+
+
+class SealedViewChange(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A VIEW-CHANGE with its sender's seal, as NEW-VIEW quotes it."""
+
+    sender: ReplicaId
+    message: ViewChange
+    seal: Seal
+
+
+class NewView(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
+    """New primary to all: a quorum left for `view`, and this follows for the positions they had prepared.
+
+    `proposals` is the paper's O. Its PRE-PREPAREs follow as messages of their own, one a position.
+    """
+
+    view: View
+    view_changes: tuple[SealedViewChange, ...]  # by ascending sender
+    proposals: tuple[tuple[Position, Digest], ...]  # by ascending position, without gaps
+
+    def claims(self) -> Sequence[Claim]:
+        claims: list[Claim] = []
+        for quoted in self.view_changes:
+            claims.append(Claim(quoted.sender, quoted.message, quoted.seal))
+            claims += quoted.message.claims()
+        return claims
+
+
+class Forward(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=21):
+    """Backup to primary: a client gave me this; I watch the clock until it is executed."""
+
+    request: Request
+
+    def claims(self) -> Sequence[Claim]:
+        return [self.request.claim()]
+
+
+class Status(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=22):
+    """Replica to all, now and then: this is how far I am; send me what I lack."""
+
+    view: View
+    active: bool
+    stable: Position
+    delivered: Position
+    phases: bytes  # one byte a position from delivered + 1: see PHASE_*
+
+
+PHASE_PROPOSED: Final = 1  # the sender holds the primary's proposal
+PHASE_PREPARED: Final = 2
+PHASE_COMMITTED: Final = 4
+PHASES_MAX: Final = 64  # positions that one STATUS describes; the rest is asked for later
+
+
+class Decided(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=23):
+    """Replica to a laggard: this was decided, and here is the proof and the batch."""
+
+    certificate: CommitCertificate
+    batch: Batch
+
+    def claims(self) -> Sequence[Claim]:
+        return self.certificate.claims()
+
+
+class StableProof(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=24):
+    """Replica to a laggard: I forgot what came before this checkpoint; fetch its state."""
+
+    certificate: CheckpointCertificate
+
+    def claims(self) -> Sequence[Claim]:
+        return self.certificate.claims()
+
+
+class NewViewProof(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=25):
+    """Replica to one that missed it: the NEW-VIEW that I entered by, with its primary's seal."""
+
+    sender: ReplicaId
+    message: NewView
+    seal: Seal
+
+    def claims(self) -> Sequence[Claim]:
+        return [Claim(self.sender, self.message, self.seal), *self.message.claims()]
+
+
+class FetchBatch(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=26):
+    """New primary to all: I must propose this digest and do not have its batch."""
+
+    position: Position
+    digest: Digest
+
+
+class FetchedBatch(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=27):
+    """The answer to FETCH-BATCH; proves itself by its digest."""
+
+    position: Position
+    batch: Batch
+
+
+MESSAGES: Final = (
+    PrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
+    Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch,
+)

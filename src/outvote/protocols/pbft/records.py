@@ -1,0 +1,76 @@
+"""The facts that a restart needs, so that a replica comes back bound by everything it ever sent.
+
+Tags are part of the log's format. `Accepted` and `Body` hold batches; the others refer to them by digest.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outvote.core.contract import Note, Record
+from outvote.protocols.pbft.messages import (
+    Batch,
+    CheckpointCertificate,
+    CommitCertificate,
+    NewView,
+    PreparedCertificate,
+    ViewChange,
+)
+from outvote.types import Digest, Position, Seal, View
+
+
+class Accepted(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=1):
+    """In this view this position holds this batch, and I say so to others: before PRE-PREPARE and PREPARE."""
+
+    view: View
+    position: Position
+    digest: Digest
+    batch: Batch
+    seal: Seal  # the primary's; empty in the primary's own log, which makes it anew
+
+
+class Prepared(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=2):
+    """I hold this certificate and will show it in a view change: before COMMIT."""
+
+    certificate: PreparedCertificate
+
+
+class Left(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
+    """I take part in no view below this one any more: before VIEW-CHANGE."""
+
+    message: ViewChange
+
+
+class Entered(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=4):
+    """I take part in this view, bound by what its NEW-VIEW proposes: before any vote in it."""
+
+    message: NewView
+    seal: Seal
+
+
+class Committed(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
+    """This was decided. Losing it costs a question to the others."""
+
+    certificate: CommitCertificate
+
+
+class Certified(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
+    """A quorum certified this checkpoint."""
+
+    certificate: CheckpointCertificate
+
+
+class Body(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=7):
+    """A batch that one of my certificates stands for, accepted in an earlier view."""
+
+    position: Position
+    batch: Batch
+
+
+class Announced(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=8):
+    """As primary of a view I announce exactly this: before NEW-VIEW."""
+
+    message: NewView
+
+
+RECORDS: Final = (Accepted, Prepared, Left, Entered, Committed, Certified, Body, Announced)

@@ -1,0 +1,222 @@
+"""The PBFT core: dispatch by message type, what is admitted, what the clock wakes.
+
+After every call `settle` proposes what can be proposed and re-arms the timers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from outvote.core.committee import Committee
+from outvote.core.contract import Core, Message, Record, Request, Standing
+from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, restore, view_change
+from outvote.protocols.pbft.config import PbftConfig
+from outvote.protocols.pbft.messages import (
+    Checkpoint,
+    Commit,
+    Decided,
+    FetchBatch,
+    FetchedBatch,
+    Forward,
+    NewView,
+    NewViewProof,
+    Prepare,
+    PrePrepare,
+    StableProof,
+    Status,
+    ViewChange,
+)
+from outvote.protocols.pbft.state import State
+from outvote.types import NEVER, Digest, Position, ReplicaId, Seal
+
+FORWARDED_AGAIN_MAX: Final = 16  # waiting requests forwarded anew with each STATUS
+
+
+def on_forward(state: State, _sender: ReplicaId, message: Forward, _seal: Seal) -> None:
+    """A backup vouches for nothing: the client's seal has been checked like any request's."""
+    if state.leads():
+        state.pool.add(message.request)
+
+
+# Any: each handler takes its own message type; the table's key guarantees the match.
+HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None]]] = {
+    PrePrepare: normal.on_pre_prepare,
+    Prepare: normal.on_prepare,
+    Commit: normal.on_commit,
+    Checkpoint: checkpoint.on_checkpoint,
+    ViewChange: view_change.on_view_change,
+    NewView: view_change.on_new_view,
+    Forward: on_forward,
+    Status: catch_up.on_status,
+    Decided: catch_up.on_decided,
+    StableProof: checkpoint.on_stable_proof,
+    NewViewProof: view_change.on_new_view_proof,
+    FetchBatch: catch_up.on_fetch_batch,
+    FetchedBatch: catch_up.on_fetched_batch,
+}
+
+
+class PbftReplica(Core):
+    """One replica of PBFT (Castro and Liskov 1999, signature form)."""
+
+    def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig) -> None:
+        super().__init__(me)
+        self.state = State(me, committee, config.validated(committee.n), self.out)
+
+    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+        self._begin()
+        restore.restore(self.state, position, digest, records)
+        self.state.timers.set("status", self.now)  # ask at once: much may have happened
+        self._settle()
+
+    def summary(self) -> list[Record]:
+        return restore.summary(self.state)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        self._begin()
+        state = self.state
+        for request in requests:
+            if state.pool.add(request) and state.active and not state.leads():
+                self.out.hints.append((state.leader(), Forward(request)))
+        self._settle()
+
+    def admits(self, sender: ReplicaId, message: Message) -> bool:
+        return admission.admits(self.state, sender, message)
+
+    def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        self._begin()
+        state = self.state
+        # Asked again: the state may have moved on while the seals were checked, or while our own copy waited.
+        if not admission.admits(state, sender, message):
+            return
+        if admission.early(state, message):
+            admission.keep_early(state, sender, message, seal)
+            return
+        view = state.view
+        HANDLERS[type(message)](state, sender, message, seal)
+        if state.view != view or isinstance(message, NewView | NewViewProof):
+            self._replay_early()
+        self._settle()
+
+    def wake(self) -> None:
+        self._begin()
+        state = self.state
+        for name in state.timers.due(self.now):
+            if name == "view":
+                view_change.leave_for(state, state.view + 1)
+            else:
+                self._tick()
+        self._settle()
+
+    def executed(self, position: Position, digest: Digest) -> None:
+        self._begin()
+        checkpoint.executed(self.state, position, digest)
+        self._settle()
+
+    def transferred(self, position: Position, digest: Digest) -> None:
+        self._begin()
+        checkpoint.transferred(self.state, position, digest)
+        self._settle()
+
+    def standing(self) -> Standing:
+        state = self.state
+        if state.fetching is not None:
+            note = f"fetching the state of position {state.fetching.position}"
+        elif not state.active:
+            note = f"changing to view {state.view}: {len(view_change.supporters(state))} of {state.committee.quorum}"
+        elif state.awaited is not None:
+            note = "ordering"
+        else:
+            note = "idle"
+        return Standing(
+            state.view, state.active, state.leader(), state.delivered, state.low, len(state.pool), note
+        )
+
+    def _begin(self) -> None:
+        self.state.now = self.now
+        self.state.wall = self.wall
+
+    def _settle(self) -> None:
+        state = self.state
+        normal.try_propose(state)
+        self._arm_view_timer()
+        self._arm_status_timer()
+        self.wake_at = state.timers.next()
+        state.check_invariants()
+
+    def _replay_early(self) -> None:
+        """Votes that came before their NEW-VIEW."""
+        state = self.state
+        for sender, held in sorted(state.early.items()):
+            state.early[sender] = [entry for entry in held if admission.view_of(entry[0]) > state.view]
+            for message, seal in held:
+                if not admission.early(state, message) and admission.admits(state, sender, message):
+                    HANDLERS[type(message)](state, sender, message, seal)
+
+    def _tick(self) -> None:
+        """Ask for what is missing; unless decisions keep coming, which says that nothing is."""
+        state = self.state
+        busy = self._busy()
+        if not busy or state.delivered == state.delivered_last_tick:
+            catch_up.send_status(state)
+            checkpoint.fetch_newer_if_stuck(state)
+            if state.leads():
+                view_change.propose_required(state)
+            elif state.active:
+                for request in state.pool.waiting()[:FORWARDED_AGAIN_MAX]:
+                    self.out.hints.append((state.leader(), Forward(request)))
+        state.delivered_last_tick = state.delivered
+        interval = state.config.status_interval_ns if busy else state.config.idle_interval_ns
+        state.timers.set("status", self.now + interval)
+
+    def _busy(self) -> bool:
+        state = self.state
+        return (
+            not state.active
+            or len(state.pool) > 0
+            or state.accepted_end > state.delivered
+            or state.fetching is not None
+            or state.ahead is not None
+        )
+
+    def _arm_status_timer(self) -> None:
+        state = self.state
+        latest = self.now + (state.config.status_interval_ns if self._busy() else state.config.idle_interval_ns)
+        if state.timers.deadline("status") > latest:
+            state.timers.set("status", latest)
+
+    def _arm_view_timer(self) -> None:
+        """Runs only while something waits: an idle primary is never deposed (section 4.4).
+
+        It watches one request or position at a time, the oldest. So a primary that serves everybody else but one
+        client is deposed too, and a long queue that moves is not mistaken for a dead primary.
+        """
+        state = self.state
+        if not state.active:
+            if len(view_change.supporters(state)) < state.committee.quorum:
+                state.timers.cancel("view")
+            elif state.timers.deadline("view") == NEVER:
+                growth = min(2 ** max(0, state.fruitless_views - 1), state.config.view_timeout_growth_max)
+                state.timers.set("view", self.now + state.config.view_timeout_ns * growth)
+            return
+        if state.suspected:
+            state.timers.set("view", self.now)
+            return
+        awaited = state.awaited
+        if isinstance(awaited, tuple):
+            waits = state.pool.waits(awaited)
+        else:
+            waits = awaited is not None and state.delivered < awaited <= state.accepted_end
+        if waits and state.timers.deadline("view") != NEVER:
+            return
+        oldest = state.pool.oldest()
+        if oldest is not None:
+            state.awaited = oldest
+        elif state.accepted_end > state.delivered:
+            state.awaited = state.delivered + 1
+        else:
+            state.awaited = None
+            state.timers.cancel("view")
+            return
+        state.timers.set("view", self.now + state.view_timeout_ns)

@@ -1,0 +1,140 @@
+"""From records to state and back: a restarted replica is bound by every promise, and makes them again.
+
+Kept: `restore(summary())` gives a state that would answer every message like the one that wrote the summary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outvote.core.contract import ALL, Record, digest_of
+from outvote.protocols.pbft import checkpoint, view_change
+from outvote.protocols.pbft.messages import GENESIS, CheckpointCertificate, Commit, Prepare, PrePrepare
+from outvote.protocols.pbft.normal import deliver_ready
+from outvote.protocols.pbft.records import (
+    Accepted,
+    Announced,
+    Body,
+    Certified,
+    Committed,
+    Entered,
+    Left,
+    Prepared,
+)
+from outvote.protocols.pbft.state import State
+from outvote.types import Digest, Position
+
+
+def summary(state: State) -> list[Record]:
+    """At most: one certificate, one view, and per slot of the window three batches and three certificates."""
+    records: list[Record] = []
+    if state.certified.position:
+        records.append(Certified(state.certified))
+    if state.new_view is not None:
+        records.append(Entered(*state.new_view))
+    if not state.active and state.my_view_change is not None:
+        records.append(Left(state.my_view_change))
+        if state.announced is not None:
+            records.append(Announced(state.announced))
+    for position, slot in sorted(state.slots.items()):
+        for digest, batch in sorted(slot.batches.items()):
+            if digest == slot.digest:
+                records.append(Accepted(state.view, position, digest, batch, slot.seal))
+            else:
+                records.append(Body(position, batch))
+        if slot.prepared is not None:
+            records.append(Prepared(slot.prepared))
+        if slot.committed is not None:
+            records.append(Committed(slot.committed))
+    return records
+
+
+def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+    """`position` and `digest` tell the state that the executor came back with."""
+    restore_view(state, records)
+    certified = max(
+        (record.certificate for record in records if isinstance(record, Certified)),
+        key=lambda certificate: certificate.position,
+        default=GENESIS,
+    )
+    state.certified = certified
+    for record in records:
+        restore_slot(state, record)
+    for slot in state.slots.values():
+        slot.prune()
+    state.delivered = position
+    restore_proposals(state)
+    promise_again(state)
+    if (position, digest) != (certified.position, certified.digest) and position <= certified.position:
+        # The snapshot is older than what was certified, or rotten: the log before it is gone, so fetch.
+        fetch_restored(state, certified)
+    else:
+        deliver_ready(state)
+
+
+def fetch_restored(state: State, certified: CheckpointCertificate) -> None:
+    if certified.position:
+        checkpoint.fetch(state, certified)
+
+
+def restore_view(state: State, records: Sequence[Record]) -> None:
+    """The last word on views: Left and Entered come in the order in which they were promised."""
+    for record in records:
+        if isinstance(record, Left) and record.message.view > state.view:
+            state.view = record.message.view
+            state.active = False
+            state.my_view_change = record.message
+            state.new_view = None
+            state.announced = None
+        elif isinstance(record, Entered) and record.message.view >= state.view:
+            state.view = record.message.view
+            state.active = True
+            state.new_view = (record.message, record.seal)
+            state.announced = None
+        elif isinstance(record, Announced) and record.message.view == state.view and not state.active:
+            state.announced = record.message
+
+
+def restore_slot(state: State, record: Record) -> None:
+    if isinstance(record, Accepted) and record.position > state.low:
+        slot = state.slot(record.position)
+        slot.batches[record.digest] = record.batch
+        if record.view == state.view and state.active:
+            slot.digest = record.digest
+            slot.seal = record.seal or slot.seal
+            state.accepted_end = max(state.accepted_end, record.position)
+    elif isinstance(record, Body) and record.position > state.low:
+        state.slot(record.position).batches[digest_of(record.batch)] = record.batch
+    elif isinstance(record, Prepared) and record.certificate.position > state.low:
+        slot = state.slot(record.certificate.position)
+        slot.note_prepared(record.certificate)
+        if record.certificate.view == state.view and state.active:
+            slot.prepared_now = True
+    elif isinstance(record, Committed) and record.certificate.position > state.low:
+        state.slot(record.certificate.position).committed = record.certificate
+
+
+def restore_proposals(state: State) -> None:
+    """What the view requires, and where the primary stopped proposing: it goes in order, so behind the last one."""
+    if state.new_view is not None:
+        view_change.require(state, state.new_view[0])
+    state.next_position = max(state.next_position, state.accepted_end + 1)
+
+
+def promise_again(state: State) -> None:
+    """Say again what the records bind us to. Others know it already or need it; our own copy counts our vote."""
+    if not state.active:
+        if state.my_view_change is not None:
+            state.out.messages.append((ALL, state.my_view_change))
+        if state.announced is not None:
+            state.out.messages.append((ALL, state.announced))
+        return
+    for position, slot in sorted(state.slots.items()):
+        if not slot.digest:
+            continue
+        if state.leads():
+            state.out.messages.append((ALL, PrePrepare(state.view, position, slot.digest, slot.batches[slot.digest])))
+        else:
+            state.out.messages.append((ALL, Prepare(state.view, position, slot.digest)))
+        if slot.prepared_now:
+            state.out.messages.append((ALL, Commit(state.view, position, slot.digest)))

@@ -1,0 +1,66 @@
+"""One position of the order: what was proposed, who voted, what is proven. Predicates only; no decisions.
+
+The paper's prepared(m, v, n, i) and committed-local(m, v, n, i) are `prepares_suffice` and `commits_suffice`.
+"""
+
+from __future__ import annotations
+
+from outvote.core.tally import Tally
+from outvote.protocols.pbft.messages import Batch, CommitCertificate, PreparedCertificate
+from outvote.types import Digest, Position, Seal
+
+
+class Slot:
+    """Votes belong to the current view and are dropped with it; certificates and the batches they stand for stay."""
+
+    __slots__ = (
+        "batches", "commits", "committed", "digest", "position", "prepared", "prepared_now", "prepares", "seal",
+    )
+
+    def __init__(self, position: Position) -> None:
+        self.position = position
+        self.digest: Digest = b""  # accepted in the current view; empty if none is
+        self.seal: Seal = b""  # the primary's, over the accepted proposal
+        self.prepares: Tally[Digest] = Tally()
+        self.commits: Tally[Digest] = Tally()
+        self.prepared_now = False  # prepared in the current view
+        self.prepared: PreparedCertificate | None = None  # of the highest view: the paper's P
+        self.committed: CommitCertificate | None = None
+        self.batches: dict[Digest, Batch] = {}  # at most three: accepted, prepared, committed
+
+    def begin_view(self) -> None:
+        """Forget the votes of the view that ended, and batches that nothing stands for."""
+        self.digest = b""
+        self.seal = b""
+        self.prepares = Tally()
+        self.commits = Tally()
+        self.prepared_now = False
+        self.prune()
+
+    def prune(self) -> None:
+        """Keep the batches of what is accepted, prepared or committed."""
+        keep = [self.digest]
+        if self.prepared is not None:
+            keep.append(self.prepared.digest)
+        if self.committed is not None:
+            keep.append(self.committed.digest)
+        self.batches = {digest: batch for digest, batch in self.batches.items() if digest in keep}
+
+    def prepares_suffice(self, quorum: int) -> bool:
+        """The primary's proposal and quorum - 1 equal PREPAREs of others: with the primary they are a quorum."""
+        return bool(self.digest) and bool(self.seal) and self.prepares.count(self.digest) >= quorum - 1
+
+    def commits_suffice(self, quorum: int) -> Digest | None:
+        """The digest that a quorum committed in this view, if its batch is at hand."""
+        digest = self.commits.leading(quorum)
+        return digest if digest is not None and digest in self.batches else None
+
+    def note_prepared(self, certificate: PreparedCertificate) -> None:
+        """Evidence is ranked by view: a later view's certificate replaces an earlier one's, never the reverse."""
+        if self.prepared is None or certificate.view >= self.prepared.view:
+            self.prepared = certificate
+
+    def decided_batch(self) -> Batch | None:
+        """The batch to execute here, once its digest is decided."""
+        return self.batches.get(self.committed.digest) if self.committed is not None else None
+
