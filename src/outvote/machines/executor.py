@@ -1,0 +1,133 @@
+"""Executes deliveries in order, each request at most once, and knows the digest of everything it did.
+
+Invariant: two executors that were given the same deliveries agree in every byte of their replies, history and
+snapshot. Positions come without gaps; a gap is a fault of the caller, not of a peer.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from outvote.core.contract import Delivery, Request
+from outvote.errors import Lie
+from outvote.machines.contract import Context, Machine
+from outvote.machines.operations import TOO_LARGE
+from outvote.machines.sessions import Sessions
+from outvote.machines.state_transfer import manifest_digest
+from outvote.types import DIGEST_BYTES, ClientId, Digest, Nanos, Position
+from outvote.wire.client_messages import OPERATIONS_MAX, RESULT_BYTES_MAX, ReplyStatement
+
+SNAPSHOT_VERSION: Final = 1
+# Room for the refusals that replace results once a request's budget is used up: 256 x 17 bytes = 4352 of 262144.
+_BUDGET_BYTES: Final = RESULT_BYTES_MAX - OPERATIONS_MAX * len(TOO_LARGE)
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
+    """The whole state at a position: the machine, the client table, the agreed time, the history."""
+
+    position: Position
+    digest: Digest  # of the manifest of `data`, see state_transfer.py
+    data: bytes
+
+
+class _Image(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    version: int
+    position: Position
+    history: Digest
+    time: Nanos
+    sessions: bytes
+    machine: bytes
+
+
+_decode_image = msgspec.msgpack.Decoder(_Image).decode
+
+
+class Executor:
+    """One replica's state. `position`, `history` and `time` are those of the last delivery."""
+
+    __slots__ = ("_machine", "_sessions", "history", "position", "time")
+
+    def __init__(self, machine: Machine) -> None:
+        """Takes one snapshot of the fresh machine, so that a class that cannot be written down is refused now."""
+        machine.snapshot()
+        self._machine = machine
+        self._sessions = Sessions()
+        self.position: Position = 0
+        self.history: Digest = bytes(DIGEST_BYTES)
+        self.time: Nanos = 0
+
+    def deliver(self, delivery: Delivery) -> list[ReplyStatement]:
+        """Execute a batch. Returns the replies of all requests executed, and those kept for repeated ones."""
+        assert delivery.position == self.position + 1, "deliveries come in order and without gaps"
+        sessions = self._sessions
+        replies: list[ReplyStatement] = []
+        executed: list[tuple[ClientId, int, tuple[bytes, ...]]] = []
+        self.position = delivery.position
+        self.time = max(self.time + 1, delivery.time)
+        for request in delivery.requests:
+            client, number = request.client, request.number
+            if sessions.executable(client, number) and len(request.operations) <= OPERATIONS_MAX:
+                results = self._execute(request)
+                answer = ReplyStatement(client, number, delivery.position, results)
+                sessions.record(request, answer)
+                executed.append((client, number, results))
+                replies.append(answer)
+            else:
+                cached = sessions.cached(client, number)
+                if cached is not None:
+                    replies.append(cached)
+        self.history = sha256(self.history + _encode((self.position, self.time, executed))).digest()
+        return replies
+
+    def _execute(self, request: Request) -> tuple[bytes, ...]:
+        """One outcome for each operation. The seed binds history, client, number and place in the request."""
+        apply = self._machine.apply
+        position, time, client = self.position, self.time, request.client
+        seed = self.history + client.to_bytes(8, "big") + request.number.to_bytes(8, "big")
+        results: list[bytes] = []
+        used_bytes = 0
+        for index, operation in enumerate(request.operations):
+            outcome = apply(operation, Context(position, time, client, seed + index.to_bytes(4, "big")))
+            used_bytes += len(outcome)
+            if used_bytes > _BUDGET_BYTES:
+                used_bytes -= len(outcome)
+                outcome = TOO_LARGE
+            results.append(outcome)
+        return tuple(results)
+
+    def executed_already(self, client: ClientId, number: int) -> bool:
+        """Whether this request needs no ordering any more."""
+        return self._sessions.executed_already(client, number)
+
+    def cached(self, client: ClientId, number: int) -> ReplyStatement | None:
+        """The reply to a request that was executed, while it is kept."""
+        return self._sessions.cached(client, number)
+
+    def checkpoint(self) -> Snapshot:
+        """The whole state now; equal on all correct replicas at one position. Costs time in the state's size."""
+        image = _Image(
+            SNAPSHOT_VERSION, self.position, self.history, self.time, self._sessions.encode(), self._machine.snapshot()
+        )
+        data = _encode(image)
+        return Snapshot(self.position, manifest_digest(data), data)
+
+    def install(self, data: bytes) -> None:
+        """Become the state that `data` of a snapshot holds. Raises Lie, and changes nothing but perhaps the
+        machine, if it cannot be read: check its digest first, then only a changed class can be the cause."""
+        try:
+            image = _decode_image(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Lie(f"a snapshot that cannot be read: {error}") from error
+        if image.version != SNAPSHOT_VERSION or len(image.history) != DIGEST_BYTES:
+            raise Lie(f"a snapshot of version {image.version}, and this program reads version {SNAPSHOT_VERSION}")
+        sessions = Sessions.decode(image.sessions)
+        self._machine.restore(image.machine)
+        self._sessions = sessions
+        self.position = image.position
+        self.history = image.history
+        self.time = image.time

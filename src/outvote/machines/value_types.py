@@ -1,0 +1,119 @@
+"""Which types may stand in declared state, arguments and results, and the one way their values are written.
+
+What is refused: types whose values could differ between replicas or cannot be written and read back exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import inspect as shapes
+
+from outvote.errors import Mistake
+from outvote.machines.operations import NESTING_MAX
+
+_encode = msgspec.msgpack.Encoder().encode
+
+_FLOATS: Final = (
+    "floats are refused because replicas on different machines may round differently and then disagree: "
+    "use int (for example cents) or decimal.Decimal, or declare the class with floats=True if every replica "
+    "runs the same processor and interpreter"
+)
+
+
+class Facts:
+    """What was learnt about a type."""
+
+    __slots__ = ("depth", "has_sets", "skips_unknown")
+
+    def __init__(self) -> None:
+        self.depth = 0  # arrays and maps inside each other; beyond NESTING_MAX for a recursive type
+        self.has_sets = False
+        self.skips_unknown = False  # the decoder may skip values of which the type says nothing
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a value of this type cannot be nested too deep, so that nobody needs to look."""
+        return self.depth <= NESTING_MAX - 2 and not self.skips_unknown
+
+
+def facts_of(kind: Any, floats: bool, where: str) -> Facts:
+    """Examine a type. Raises Mistake, beginning with `where`, if it may not be used."""
+    try:
+        shape = shapes.type_info(kind)
+        msgspec.msgpack.Decoder(kind)
+    except (TypeError, NameError, ValueError) as error:
+        raise Mistake(f"{where} has a type that cannot be sent or stored: {error}; use plain types or "
+                      "msgspec structs") from error  # fmt: skip
+    facts = Facts()
+    _walk(shape, facts, floats, where, ())
+    return facts
+
+
+def _walk(shape: shapes.Type, facts: Facts, floats: bool, where: str, path: tuple[Any, ...]) -> None:
+    facts.depth = max(facts.depth, len(path))
+    if isinstance(shape, shapes.Metadata):
+        _walk(shape.type, facts, floats, where, path)
+    elif isinstance(shape, shapes.FloatType):
+        if not floats:
+            raise Mistake(f"{where} holds a float: {_FLOATS}")
+    elif isinstance(shape, (shapes.AnyType, shapes.RawType, shapes.ExtType, shapes.CustomType)):
+        raise Mistake(
+            f"{where} has a type that does not say what it holds: use plain types such as int, str, bytes, "
+            "list[int] or dict[str, int], or msgspec structs"
+        )
+    elif isinstance(shape, shapes.UnionType):
+        for one in shape.types:
+            _walk(one, facts, floats, where, path)
+    elif isinstance(shape, shapes.DictType):
+        keys = Facts()
+        _walk(shape.key_type, keys, floats, where, (*path, None))
+        if keys.has_sets:
+            raise Mistake(f"{where} has sets as keys of a dict: use a sorted tuple")
+        _walk(shape.value_type, facts, floats, where, (*path, None))
+    elif isinstance(shape, shapes.TupleType):
+        for one in shape.item_types:
+            _walk(one, facts, floats, where, (*path, None))
+    elif isinstance(shape, (shapes.ListType, shapes.VarTupleType, shapes.SetType, shapes.FrozenSetType)):
+        facts.has_sets |= isinstance(shape, (shapes.SetType, shapes.FrozenSetType))
+        _walk(shape.item_type, facts, floats, where, (*path, None))
+    elif isinstance(shape, (shapes.StructType, shapes.DataclassType, shapes.TypedDictType, shapes.NamedTupleType)):
+        _walk_fields(shape, facts, floats, where, path)
+
+
+def _walk_fields(
+    shape: shapes.StructType | shapes.DataclassType | shapes.TypedDictType | shapes.NamedTupleType,
+    facts: Facts, floats: bool, where: str, path: tuple[Any, ...],
+) -> None:  # fmt: skip
+    if shape.cls in path:
+        facts.depth = NESTING_MAX + 1
+        return
+    strict = isinstance(shape, shapes.NamedTupleType) or (
+        isinstance(shape, shapes.StructType) and shape.forbid_unknown_fields
+    )
+    facts.skips_unknown |= not strict
+    for field in shape.fields:
+        _walk(field.type, facts, floats, f"{where} ({shape.cls.__name__}.{field.name})", (*path, shape.cls))
+
+
+def ordered(value: Any) -> Any:
+    """The value with every set in it replaced by a list sorted by the elements' encodings.
+
+    Sets iterate in an order of their own in each process, so as they stand they would be written differently."""
+    if isinstance(value, (set, frozenset)):
+        return sorted((ordered(one) for one in value), key=_encode)
+    if isinstance(value, (list, tuple)):
+        return [ordered(one) for one in value]
+    if isinstance(value, dict):
+        return {key: ordered(one) for key, one in value.items()}
+    if isinstance(value, msgspec.Struct):
+        twin = copy.copy(value)
+        for name in value.__struct_fields__:
+            msgspec.structs.force_setattr(twin, name, ordered(getattr(value, name)))
+        return twin
+    if dataclasses.is_dataclass(value):
+        return {field.name: ordered(getattr(value, field.name)) for field in dataclasses.fields(cast(Any, value))}
+    return value
