@@ -1,0 +1,81 @@
+"""Brings a certified state from other replicas when the core asks for it, and serves ours to those that ask."""
+
+from __future__ import annotations
+
+from outvote.core.contract import Message, Transfer
+from outvote.host.ports import Observer
+from outvote.host.voice import Voice
+from outvote.machines.state_transfer import (
+    Fetcher,
+    FetchManifest,
+    FetchPart,
+    Manifest,
+    Part,
+    Server,
+)
+from outvote.types import MILLISECOND, NEVER, Digest, Nanos, Position, ReplicaId
+
+TICK_NS: Nanos = 250 * MILLISECOND
+SERVED_PER_TICK_MAX = 64  # parts one asker gets in a tick: 16 MiB, so that a liar cannot keep us busy for nothing
+
+
+class Restoring:
+    """At most one fetch at a time: a newer Transfer replaces an older one."""
+
+    def __init__(self, me: ReplicaId, server: Server, voice: Voice, observer: Observer) -> None:
+        self._me = me
+        self._server = server
+        self._voice = voice
+        self._observer = observer
+        self._fetcher: Fetcher | None = None
+        self._served: dict[ReplicaId, int] = {}
+        self._served_since: Nanos = 0
+        self.wake_at: Nanos = NEVER
+
+    def begin(self, transfer: Transfer, now: Nanos) -> None:
+        """Start over with this transfer, unless it is the one in progress."""
+        current = self._fetcher
+        if current is not None and (current.position, current.digest) == (transfer.position, transfer.digest):
+            return
+        self._observer.note(f"fetching the state of position {transfer.position}")
+        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources)
+        self.wake_at = now + TICK_NS
+        for receiver, hint in self._fetcher.start():
+            self._voice.hint(receiver, hint)
+
+    def takes(self, sender: ReplicaId, message: Message) -> bool:
+        """Whether the message was about state transfer; then it has been dealt with."""
+        if isinstance(message, FetchManifest | FetchPart):
+            served = self._served.get(sender, 0)
+            if served < SERVED_PER_TICK_MAX:
+                self._served[sender] = served + 1
+                for answer in self._server.answer(sender, message):
+                    self._voice.hint(sender, answer)
+            else:
+                self._observer.count("transfers_refused")
+            return True
+        if isinstance(message, Manifest | Part):
+            if self._fetcher is not None:
+                for receiver, hint in self._fetcher.receive(sender, message):
+                    self._voice.hint(receiver, hint)
+            return True
+        return False
+
+    def tick(self, now: Nanos) -> None:
+        if now - self._served_since >= TICK_NS:
+            self._served = {}
+            self._served_since = now
+        if self._fetcher is None or now < self.wake_at:
+            return
+        self.wake_at = now + TICK_NS
+        for receiver, hint in self._fetcher.tick(now):
+            self._voice.hint(receiver, hint)
+
+    def finished(self) -> tuple[Position, Digest, bytes] | None:
+        """The state that was asked for, once, when every part of it is here and verified."""
+        fetcher = self._fetcher
+        if fetcher is None or fetcher.done is None:
+            return None
+        self._fetcher = None
+        self.wake_at = NEVER
+        return fetcher.position, fetcher.digest, fetcher.done

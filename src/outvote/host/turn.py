@@ -1,0 +1,291 @@
+"""The turn: the one loop body that every host runs - simulator, in-process cluster, and sockets.
+
+Gather inputs, call the core, drain its outbox in a fixed order:
+
+    hints -> records and notes to the disk -> messages parked until that is durable -> deliveries to the executor
+    -> stable checkpoints -> transfers -> lies
+
+Kept: no promise leaves before every record handed over with it or earlier is durable; a replica receives its own
+promise no sooner than others could; and what the core has not admitted costs no signature check.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Request
+from outvote.errors import Lie
+from outvote.host.ports import Clock, Observer, Opener
+from outvote.host.restoring import Restoring
+from outvote.host.voice import Voice
+from outvote.host.witness import Witness
+from outvote.machines.executor import Executor, Snapshot
+from outvote.machines.state_transfer import Server
+from outvote.storage.contract import Disk, Ticket
+from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal
+from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Refusal, Report
+from outvote.wire.codec import Codec, RecordCodec
+
+INBOX_MESSAGES_MAX = 4096  # a sender, decoded and not yet handled; links hand over less than one read at a time
+CHECKPOINTS_HELD_MAX = 4  # digested and not yet stable: the window holds two
+
+
+class Turn:
+    """One replica. `run` does all that can be done now; the host calls it after inputs, timers and syncs."""
+
+    def __init__(
+        self,
+        core: Core,
+        executor: Executor,
+        *,
+        protocol: str,
+        codec: Codec,
+        records: RecordCodec,
+        voice: Voice,
+        opener: Opener,
+        disk: Disk,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self.core = core
+        self.executor = executor
+        self.me = core.me
+        self.protocol = protocol
+        self.voice = voice
+        self._codec = codec
+        self._records = records
+        self._opener = opener
+        self._disk = disk
+        self._clock = clock
+        self._observer = observer
+        self._witness = Witness(observer)
+        self._server = Server()
+        self._restoring = Restoring(core.me, self._server, voice, observer)
+        self._inbox: deque[tuple[ReplicaId, Message, Seal]] = deque()
+        self._inbox_count: dict[ReplicaId, int] = {}
+        self._own: deque[tuple[Message, Seal]] = deque()
+        self._requests: list[Request] = []
+        self._digests: deque[tuple[Position, Digest]] = deque()
+        self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
+        self._ticket: Ticket = 0
+        self._snapshots: dict[Position, Snapshot] = {}
+        self._checkpoint: tuple[Position, Digest] = (0, b"")
+        self.counters: dict[str, int] = {}
+
+    # ------------------------------------------------------------------ inputs
+
+    def recover(self) -> None:
+        """Read the disk back and make every promise on it again. Raises BrokenStorage, Rot or Mistake."""
+        recovered = self._disk.recover()
+        self._read_clock()
+        if recovered.position:
+            self.executor.install(recovered.snapshot)
+            self._server.hold(recovered.position, recovered.digest, recovered.snapshot)
+            self._server.settle(recovered.position)
+            self._checkpoint = (recovered.position, recovered.digest)
+        records = [self._records.decode(body) for body in recovered.records]
+        self.core.restore(recovered.position, recovered.digest, records)
+        if recovered.position or records:
+            self._observer.note(f"recovered the state of position {recovered.position} and {len(records)} records")
+        self._drain()
+
+    def hear(self, sender: ReplicaId, body: bytes) -> None:
+        """A frame from another replica. Raises Lie if it is no message; the link counts it."""
+        if self._inbox_count.get(sender, 0) >= INBOX_MESSAGES_MAX:
+            self._observer.count("inbox_full")
+            return
+        message, seal = self._codec.decode(body)
+        self._inbox_count[sender] = self._inbox_count.get(sender, 0) + 1
+        self._inbox.append((sender, message, seal))
+
+    def request(self, client: ClientId, request: Request) -> Refusal | None:
+        """A client's request, after the gate's limits. Executed ones are answered from the client table."""
+        number = request.number
+        if request.client != client:
+            self._observer.lie(client, "foreign request", f"a request in the name of client {request.client}")
+            return Refusal(number, f"the request names client {request.client}, and you are client {client}")
+        if self.executor.executed_already(client, number):
+            answer = self.executor.cached(client, number)
+            if answer is None:
+                return Refusal(number, f"request {number} was acknowledged or given up before; its answer is forgotten")
+            self.voice.answer(client, answer, self.core.standing().view)
+            return None
+        if not 0 <= request.acknowledged < number <= request.acknowledged + OUTSTANDING_MAX:
+            return Refusal(
+                number, f"request {number} is more than {OUTSTANDING_MAX} past the last acknowledged {request.acknowledged}"
+            )
+        if not request.operations:
+            return Refusal(number, "a request needs at least one operation")
+        self._requests.append(request)
+        return None
+
+    def report(self, ask: Ask) -> Report:
+        """How this replica stands, in its own words."""
+        executor = self.executor
+        return Report(
+            ask.nonce, self.me, self.protocol, self.core.standing(), executor.time, executor.history,
+            *self._checkpoint, dict(self.counters),
+        )
+
+    # ------------------------------------------------------------------ the turn
+
+    def run(self) -> Nanos:
+        """Do everything that can be done now. Returns when to be woken, in this clock's nanoseconds."""
+        self._disk.check()
+        core = self.core
+        self._read_clock()
+        if core.now >= core.wake_at:
+            core.wake()
+        self._restoring.tick(core.now)
+        self._drain()
+        self._release()
+        while self._own or self._inbox or self._requests or self._digests:
+            self._take_inputs()
+            self._drain()
+            self._release()
+        return min(core.wake_at, self._restoring.wake_at)
+
+    @property
+    def waits_for_disk(self) -> bool:
+        return bool(self._parked)
+
+    def _read_clock(self) -> None:
+        self.core.now = self._clock.now()
+        self.core.wall = self._clock.wall()
+
+    def _take_inputs(self) -> None:
+        core = self.core
+        while self._own:
+            message, seal = self._own.popleft()
+            core.receive(self.me, message, seal)
+        while self._digests:
+            core.executed(*self._digests.popleft())
+        while self._inbox:
+            sender, message, seal = self._inbox.popleft()
+            self._inbox_count[sender] -= 1
+            self._handle(sender, message, seal)
+        if self._requests:
+            requests, self._requests = self._requests, []
+            core.submit([request for request in requests if self._genuine_request(request)])
+
+    def _handle(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        if self._restoring.takes(sender, message):
+            return
+        if not self.core.admits(sender, message):
+            self._count("not_admitted")
+            return
+        if not self._genuine(sender, message, seal):
+            return
+        self._count(type(message).__name__ + "_received")
+        self.core.receive(sender, message, seal)
+
+    def _genuine(self, sender: ReplicaId, message: Message, seal: Seal) -> bool:
+        """Check the sender's seal and every seal that the message quotes; show them to the witness."""
+        opens, see = self._opener.opens, self._witness.see
+        claims: Sequence[Claim] = message.claims()
+        if message.sealed:
+            statement = message.statement()
+            if not opens(Claim(sender, statement, seal)):
+                self._observer.lie(sender, "seal", f"a {type(message).__name__} whose seal is not its sender's")
+                return False
+            see(sender, statement, seal)
+        for claim in claims:
+            if not opens(claim):
+                self._observer.lie(sender, "claim", f"a {type(message).__name__} that quotes a seal that is not genuine")
+                return False
+            see(*claim)
+        return True
+
+    def _genuine_request(self, request: Request) -> bool:
+        if self._opener.opens(request.claim()):
+            return True
+        self._observer.lie(request.client, "seal", f"request {request.number} is not sealed by its client")
+        return False
+
+    # ------------------------------------------------------------------ the outbox
+
+    def _drain(self) -> None:
+        out = self.core.out
+        for receiver, hint in out.hints:
+            self._count(type(hint).__name__ + "_sent", len(self.voice.others) if receiver == ALL else 1)
+            self.voice.hint(receiver, hint)
+        if out.records or out.notes:
+            encode = self._records.encode
+            self._ticket = self._disk.append(
+                [encode(record) for record in out.records], [encode(note) for note in out.notes]
+            )
+        for receiver, message in out.messages:
+            self._parked.append((self._ticket, receiver, message))
+        for delivery in out.deliveries:
+            self._deliver_one(delivery)
+        for stable in out.stable:
+            self._keep(stable.position, stable.digest)
+        for transfer in out.transfers:
+            self._restoring.begin(transfer, self.core.now)
+        for party, text in out.lies:
+            self._observer.lie(party, "protocol", text)
+        out.clear()
+        self._install_fetched()
+
+    def _release(self) -> None:
+        """Let go of the promises whose records are durable, in order; our own copies become inputs."""
+        parked, durable = self._parked, self._disk.durable
+        while parked and parked[0][0] <= durable:
+            _, receiver, message = parked.popleft()
+            self._count(type(message).__name__ + "_sent", len(self.voice.others) if receiver == ALL else 1)
+            seal = self.voice.promise(receiver, message)
+            if receiver in (ALL, self.me):
+                self._own.append((message, seal))
+
+    def _deliver_one(self, delivery: Delivery) -> None:
+        for answer in self.executor.deliver(delivery):
+            self.voice.answer(answer.client, answer, delivery.view)
+        self._count("delivered")
+        self._count("operations", sum(len(request.operations) for request in delivery.requests))
+        if delivery.checkpoint:
+            self._take_checkpoint()
+
+    def _take_checkpoint(self) -> None:
+        snapshot = self.executor.checkpoint()
+        self._snapshots[snapshot.position] = snapshot
+        while len(self._snapshots) > CHECKPOINTS_HELD_MAX:
+            del self._snapshots[min(self._snapshots)]
+        self._server.hold(snapshot.position, snapshot.digest, snapshot.data)
+        self._checkpoint = (snapshot.position, snapshot.digest)
+        self._observer.checkpoint(snapshot.position, snapshot.digest)
+        self._digests.append(self._checkpoint)
+
+    def _keep(self, position: Position, digest: Digest) -> None:
+        """A quorum certified this state: store it, and let the log begin anew behind it."""
+        snapshot = self._snapshots.get(position)
+        if snapshot is None or snapshot.digest != digest:
+            return
+        self._disk.keep(
+            position, digest, snapshot.data, [self._records.encode(record) for record in self.core.summary()]
+        )
+        self._server.settle(position)
+        self._snapshots = {at: held for at, held in self._snapshots.items() if at > position}
+        self._count("stable_checkpoints")
+
+    def _install_fetched(self) -> None:
+        fetched = self._restoring.finished()
+        if fetched is None:
+            return
+        position, digest, data = fetched
+        try:
+            self.executor.install(data)
+        except Lie as error:
+            # The bytes are certified, so our class differs from the others': no retry can help.
+            self._observer.note(f"the certified state of position {position} does not fit this class: {error}")
+            return
+        self._snapshots = {position: Snapshot(position, digest, data)}
+        self._server.hold(position, digest, data)
+        self._checkpoint = (position, digest)
+        self._count("states_fetched")
+        self.core.transferred(position, digest)
+        self._drain()
+
+    def _count(self, what: str, amount: int = 1) -> None:
+        self.counters[what] = self.counters.get(what, 0) + amount
+

@@ -1,0 +1,44 @@
+"""How a replica speaks: seal, encode, hand to the network. The only place from which a replica's statements leave.
+
+A traitor is an honest replica with another voice (simulator/adversaries): it can say anything, but only under its
+own key, because a voice is given one sealer and no other.
+"""
+
+from __future__ import annotations
+
+from outvote.core.contract import ALL, Hint, Message
+from outvote.host.ports import Network, Sealer
+from outvote.types import ClientId, ReplicaId, Seal, View
+from outvote.wire.client_messages import Reply, ReplyStatement
+from outvote.wire.codec import Codec
+
+
+class Voice:
+    """The honest voice: every receiver hears the same."""
+
+    def __init__(self, me: ReplicaId, n: int, sealer: Sealer, codec: Codec, network: Network) -> None:
+        self.me = me
+        self.others = tuple(replica for replica in range(n) if replica != me)
+        self.sealer = sealer
+        self.codec = codec
+        self.network = network
+
+    def promise(self, receiver: ReplicaId, message: Message) -> Seal:
+        """Say something that is durable here; returns the seal for our own copy. Sealed and encoded once."""
+        seal = self.sealer.seal(message.statement())
+        self._send(receiver, self.codec.encode(message, seal))
+        return seal
+
+    def hint(self, receiver: ReplicaId, hint: Hint) -> None:
+        """Say something that promises nothing. To ALL means to all others."""
+        self._send(receiver, self.codec.encode(hint, b""))
+
+    def answer(self, client: ClientId, statement: ReplyStatement, view: View) -> None:
+        self.network.answer(client, Reply(statement, view, self.sealer.seal(statement)))
+
+    def _send(self, receiver: ReplicaId, body: bytes) -> None:
+        if receiver == ALL:
+            for other in self.others:
+                self.network.send(other, body)
+        elif receiver != self.me:
+            self.network.send(receiver, body)
