@@ -71,7 +71,7 @@ class Executor:
         self.time = max(self.time + 1, delivery.time)
         for request in delivery.requests:
             client, number = request.client, request.number
-            if sessions.executable(client, number) and len(request.operations) <= OPERATIONS_MAX:
+            if sessions.executable(request) and len(request.operations) <= OPERATIONS_MAX:
                 results = self._execute(request)
                 answer = ReplyStatement(client, number, delivery.position, results)
                 sessions.record(request, answer)

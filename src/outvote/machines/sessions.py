@@ -47,13 +47,13 @@ class Sessions:
         session = self._clients.get(client)
         return session is not None and (number <= session.low or number in session.executed)
 
-    def executable(self, client: ClientId, number: int) -> bool:
-        """Whether a request with this number is to be executed now."""
-        session = self._clients.get(client)
-        if session is None:
-            return 0 < number <= OUTSTANDING_MAX
-        low = session.low
-        return low < number <= low + OUTSTANDING_MAX and number not in session.executed
+    def executable(self, request: Request) -> bool:
+        """Whether a request is to be executed now. Its own `acknowledged` counts first: a client whose process
+        began anew starts its numbers far above the old ones, and says so by acknowledging all that came before."""
+        number = request.number
+        session = self._clients.get(request.client)
+        low = max(session.low if session is not None else 0, min(request.acknowledged, number - 1))
+        return low < number <= low + OUTSTANDING_MAX and (session is None or number not in session.executed)
 
     def cached(self, client: ClientId, number: int) -> ReplyStatement | None:
         """The answer that was given, while it is kept."""
@@ -72,7 +72,7 @@ class Sessions:
         executed[request.number] = answer
         session.kept_bytes += _size_bytes(answer)
         settled = min(request.acknowledged, request.number - 1)
-        for number in range(session.low + 1, settled + 1):  # fewer than OUTSTANDING_MAX rounds
+        for number in [number for number in executed if number <= settled]:  # OUTSTANDING_MAX at most
             forgotten = executed.pop(number, None)
             if isinstance(forgotten, ReplyStatement):
                 session.kept_bytes -= _size_bytes(forgotten)
