@@ -1,0 +1,176 @@
+"""Snapshots of the state: one file a generation, `snapshot-<generation>.state`, whole or not there.
+
+A snapshot is written beside its place, synced, renamed and the directory synced, in steps, so that a large
+one never keeps the log waiting for longer than one step. Its name appears only after its generation's head
+is durable.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Final, NamedTuple
+from zlib import crc32
+
+from outvote.errors import Mistake, Rot
+from outvote.storage.files import (
+    broken,
+    close_quietly,
+    open_new,
+    read_all,
+    remove,
+    sync_directory,
+    sync_file,
+    write_all,
+)
+from outvote.storage.frames import FORMAT_VERSION
+from outvote.storage.mark import check_owner
+
+SNAPSHOT_BYTES_MAX: Final = 4 << 30  # a state is held in memory twice while it is read: 8 GiB
+STEP_BYTES: Final = 4 << 20  # at 100 MB/s, the log waits for 40 ms at most
+
+_NAME: Final = re.compile(r"snapshot-(\d{10})\.state")
+_MAGIC: Final = b"OVSTATES"
+_HEADER: Final = struct.Struct("<8sIIQQQQ32s32s32s")
+_CHECK: Final = struct.Struct("<I")
+HEADER_BYTES: Final = _HEADER.size + _CHECK.size
+
+
+class SnapshotHeader(NamedTuple):
+    """What stands before the state's bytes."""
+
+    version: int
+    replica: int
+    generation: int
+    position: int
+    sequence: int  # testimony: the log was durable up to here, its generation's head included
+    length: int
+    cluster: bytes
+    digest: bytes  # of the state, as the replicas certify it
+    checksum: bytes  # SHA-256 of the bytes that follow
+
+
+class Snapshot(NamedTuple):
+    """A good snapshot."""
+
+    generation: int
+    position: int
+    sequence: int
+    digest: bytes
+    state: bytes
+
+
+def snapshot_name(generation: int) -> str:
+    return f"snapshot-{generation:010d}.state"
+
+
+def list_snapshots(directory: Path) -> list[int]:
+    """The generations that have one, in order. Raises BrokenStorage."""
+    try:
+        names = [entry.name for entry in directory.iterdir()]
+    except OSError as error:
+        raise broken(directory, "listing the directory", error) from None
+    return sorted(int(found[1]) for name in names if (found := _NAME.fullmatch(name)))
+
+
+def encode_snapshot_header(header: SnapshotHeader) -> bytes:
+    """HEADER_BYTES bytes."""
+    body = _HEADER.pack(
+        _MAGIC, header.version, header.replica, header.generation, header.position, header.sequence,
+        header.length, header.cluster, header.digest, header.checksum,
+    )
+    return body + _CHECK.pack(crc32(body))
+
+
+def decode_snapshot_header(data: bytes) -> SnapshotHeader | None:
+    """None if these bytes do not begin with a whole, undamaged header."""
+    if len(data) < HEADER_BYTES:
+        return None
+    body = data[: _HEADER.size]
+    if _CHECK.unpack_from(data, _HEADER.size)[0] != crc32(body):
+        return None
+    magic, version, replica, generation, position, sequence, length, cluster, digest, checksum = (
+        _HEADER.unpack(body)
+    )
+    if magic != _MAGIC:
+        return None
+    return SnapshotHeader(
+        version, replica, generation, position, sequence, length, cluster, digest, checksum
+    )
+
+
+def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Snapshot) -> Iterator[None]:
+    """Yields between steps; durable under its name when exhausted. Raises BrokenStorage."""
+    path = directory / snapshot_name(snapshot.generation)
+    fresh = directory / (path.name + ".temp")
+    state = memoryview(snapshot.state)
+    hasher = sha256()
+    for start in range(0, len(state), STEP_BYTES):
+        hasher.update(state[start : start + STEP_BYTES])
+        yield
+    header = SnapshotHeader(
+        FORMAT_VERSION, owner[1], snapshot.generation, snapshot.position, snapshot.sequence, len(state),
+        owner[0], snapshot.digest, hasher.digest(),
+    )
+    fd = open_new(fresh)
+    try:
+        write_all(fd, fresh, encode_snapshot_header(header))
+        for start in range(0, len(state), STEP_BYTES):
+            write_all(fd, fresh, bytes(state[start : start + STEP_BYTES]))
+            sync_file(fd, fresh)
+            yield
+        sync_file(fd, fresh)
+    finally:
+        close_quietly(fd)
+    try:
+        fresh.replace(path)
+    except OSError as error:
+        raise broken(path, "renaming", error) from None
+    sync_directory(directory)
+
+
+def read_snapshot(directory: Path, generation: int, owner: tuple[bytes, int]) -> Snapshot:
+    """Raises Rot if it is damaged, Mistake if it belongs to another cluster or replica, BrokenStorage if it
+    cannot be read."""
+    path = directory / snapshot_name(generation)
+    data = read_all(path, SNAPSHOT_BYTES_MAX + HEADER_BYTES)
+    header = decode_snapshot_header(data) if data is not None else None
+    if data is None or header is None:
+        raise Rot(f"{path}: byte 0: the snapshot's header is cut short or damaged")
+    check_owner(path, header.version, (header.cluster, header.replica), owner)
+    state = data[HEADER_BYTES:]
+    if header.generation != generation:
+        raise Rot(f"{path}: byte 0: this is the snapshot of generation {header.generation}")
+    if header.length != len(state) or header.checksum != sha256(state).digest():
+        raise Rot(f"{path}: byte {HEADER_BYTES}: the state does not match its checksum")
+    return Snapshot(generation, header.position, header.sequence, header.digest, state)
+
+
+def check_snapshot(snapshot: bytes, digest: bytes) -> None:
+    """Raises Mistake if this cannot be kept."""
+    if len(snapshot) > SNAPSHOT_BYTES_MAX:
+        raise Mistake(
+            f"a snapshot of {len(snapshot)} bytes is longer than {SNAPSHOT_BYTES_MAX}; keep less in the state"
+        )
+    if len(digest) != 32:
+        raise Mistake(f"a state's digest has 32 bytes, not {len(digest)}; hand over its SHA-256")
+
+
+def remove_snapshots_before(directory: Path, generation: int) -> None:
+    """Raises BrokenStorage."""
+    for old in list_snapshots(directory):
+        if old < generation:
+            remove(directory / snapshot_name(old))
+
+
+def remove_unfinished(directory: Path) -> None:
+    """What a crash left half-written. Raises BrokenStorage."""
+    try:
+        unfinished = sorted(directory.glob("*.temp"))
+    except OSError as error:
+        raise broken(directory, "listing the directory", error) from None
+    for path in unfinished:
+        remove(path)
