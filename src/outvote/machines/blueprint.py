@@ -39,13 +39,14 @@ class Command:
 
     __slots__ = (
         "arguments", "bounded", "context_index", "decode", "doc", "function", "kind", "name", "parameters",
-        "result_has_sets", "result_type",
+        "result_has_sets", "result_type", "siblings",
     )  # fmt: skip
 
     def __init__(self, owner: type, name: str, kind: str, function: Callable[..., Any], floats: bool) -> None:
         self.name = name
         self.kind = kind  # COMMAND or QUERY
-        self.function = function
+        self.function: Any = function
+        self.siblings = {name: value for base in reversed(owner.__mro__) for name, value in vars(base).items()}
         self.doc = inspect.getdoc(function) or ""
         where = f"{owner.__name__}.{name}"
         hints = _hints(function, where)
@@ -164,8 +165,10 @@ def _check_method(owner: type, name: str, kind: str) -> None:
         raise Mistake(f"{where} cannot be a {kind}, because every machine has a method of this name: rename it")
     if len(name.encode()) > NAME_BYTES_MAX:
         raise Mistake(f"{where} has a name of more than {NAME_BYTES_MAX} bytes: shorten it")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function) or (
-        inspect.isasyncgenfunction(function)
+    if (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or (inspect.isasyncgenfunction(function))
     ):
         raise Mistake(f"{where} must be a plain method that returns its result: no async, no yield")
     annotated = function.__annotations__

@@ -71,9 +71,7 @@ def _statement(data: bytes) -> _ManifestStatement:
             "delete what the class no longer needs, or split it over several clusters"
         )
     view = memoryview(data)
-    parts = tuple(
-        sha256(view[start : start + PART_BYTES]).digest() for start in range(0, len(data), PART_BYTES)
-    )
+    parts = tuple(sha256(view[start : start + PART_BYTES]).digest() for start in range(0, len(data), PART_BYTES))
     return _ManifestStatement(len(data), parts)
 
 
