@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from outvote.core.contract import Note, Record
+from outvote.core.committee import Committee
+from outvote.core.contract import Claim, Note, Record
 from outvote.protocols.pbft.messages import (
     Batch,
     CheckpointCertificate,
@@ -74,3 +75,22 @@ class Announced(Record, frozen=True, gc=False, array_like=True, forbid_unknown_f
 
 
 RECORDS: Final = (Accepted, Prepared, Left, Entered, Committed, Certified, Body, Announced)
+
+
+def certificates(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:
+    """What a record relies on: lists of claims, each with the number of different signers that it needs."""
+    quorum = committee.quorum
+    if isinstance(record, Prepared | Committed):
+        return [(list(record.certificate.claims()), quorum)]
+    if isinstance(record, Certified):
+        return [(record.certificate.claims(), quorum)]
+    if isinstance(record, Entered | Announced):
+        found = [
+            ([Claim(one.sender, one.message, one.seal) for one in record.message.view_changes], quorum)
+        ]
+        for one in record.message.view_changes:
+            found += [(certificate.claims(), quorum) for certificate in one.message.prepared]
+            if one.message.stable.position:
+                found.append((one.message.stable.claims(), quorum))
+        return found
+    return []
