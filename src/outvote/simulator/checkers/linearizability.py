@@ -62,8 +62,8 @@ class Model(ABC, Generic[State]):
         """Operations with different keys never influence each other. None: the state is one whole."""
         return None
 
-    def reads(self, operation: Hashable) -> bool:
-        """Whether the operation changes nothing in any state; only saves time."""
+    def reads(self, operation: Hashable, result: object) -> bool:
+        """Whether an operation with this result changes nothing, whatever the state; only saves time."""
         return False
 
 
@@ -91,7 +91,8 @@ class Verdict(NamedTuple):
 def check(history: Iterable[Operation], model: Model[State], limit: int = CONFIGURATIONS_MAX) -> Verdict:
     """Judge a history, given in any order; `limit` bounds the configurations tried per key.
 
-    Operations and the states of the model must be hashable. Raises ValueError if an operation returns before its call: that is no history.
+    Operations and the states of the model must be hashable. Raises ValueError if an
+    operation returns before its call: that is no history.
     """
     parts: dict[Hashable, list[Operation]] = {}
     count = 0
@@ -141,7 +142,7 @@ class _Search(Generic[State]):
         self.limit = limit
         self.completed = [entry for entry in ordered if entry.returned is not None]
         self.unknown = [
-            entry for entry in ordered if entry.returned is None and not model.reads(entry.operation)
+            entry for entry in ordered if entry.returned is None and not model.reads(entry.operation, UNKNOWN)
         ]
         self.twins = _earlier_twins(self.unknown)
         self.seen: set[_Configuration[State]] = set()
@@ -149,11 +150,11 @@ class _Search(Generic[State]):
         self.stuck: list[State] = []  # states in which the search stood before that return
 
     def run(self) -> Outcome:
+        if not self.completed:
+            return Outcome.LINEARIZABLE
         start = _Configuration(0, 0, 0, self.model.initial())
         self.seen.add(start)
         stack = [iter(self.successors(start))]
-        if not self.completed:
-            return Outcome.LINEARIZABLE
         while stack:
             following = next(stack[-1], None)
             if following is None:
@@ -181,7 +182,7 @@ class _Search(Generic[State]):
             if not fits:
                 continue
             following = _place(low, placed, number, guessed, after)
-            if self.model.reads(entry.operation):
+            if self.model.reads(entry.operation, entry.result):
                 return [following]  # a read that fits now may as well happen now: nothing else is lost
             found.append(following)
         for number, entry in enumerate(self.unknown):
@@ -218,7 +219,11 @@ class _Search(Generic[State]):
             number += 1
         if horizon is None:
             raise ValueError("a configuration with nothing left to place has no successors")
+        numbers.sort(key=self.return_of)  # what must come first soonest is tried first
         return numbers, horizon
+
+    def return_of(self, number: int) -> Nanos:
+        return self.completed[number].returned or 0
 
     def remember(self, horizon: tuple[Nanos, int], state: State) -> None:
         """Every return before `horizon` has been explained, so the offending prefix ends there or later."""

@@ -14,7 +14,7 @@ import msgspec
 
 from outvote.simulator.checkers.linearizability import UNKNOWN, Model
 
-Entry: TypeAlias = tuple[int, Hashable]  # version (0: never written), value (ABSENT: deleted or never written)
+Entry: TypeAlias = tuple[int, Hashable]  # version (0: never written), value (ABSENT if there is none)
 Balances: TypeAlias = tuple[tuple[str, int], ...]  # sorted by account
 
 
@@ -47,7 +47,7 @@ class Delete(msgspec.Struct, frozen=True):
 
 
 class CompareAndSet(msgspec.Struct, frozen=True):
-    """Writes if the value's version is `expected` (0: there is no value). Result: the new version, or None."""
+    """Writes if the value's version is `expected` (0: no value there). Result: the new version, or None."""
 
     key: str
     expected: int
@@ -65,8 +65,9 @@ class KeyValueModel(Model[Entry]):
             return operation.key
         raise TypeError(f"not an operation of the key-value model: {operation!r}")
 
-    def reads(self, operation: Hashable) -> bool:
-        return isinstance(operation, Get)
+    def reads(self, operation: Hashable, result: object) -> bool:
+        refused = result is None if isinstance(operation, CompareAndSet) else result is False
+        return refused or isinstance(operation, Get)
 
     def step(self, state: Entry, operation: Hashable, result: object) -> tuple[bool, Entry]:
         version, value = state
@@ -105,7 +106,7 @@ class RegisterModel(Model[Hashable]):
     def initial(self) -> Hashable:
         return None
 
-    def reads(self, operation: Hashable) -> bool:
+    def reads(self, operation: Hashable, result: object) -> bool:
         return isinstance(operation, Read)
 
     def step(self, state: Hashable, operation: Hashable, result: object) -> tuple[bool, Hashable]:
@@ -158,8 +159,8 @@ class LedgerModel(Model[Balances]):
     def initial(self) -> Balances:
         return self.opening
 
-    def reads(self, operation: Hashable) -> bool:
-        return isinstance(operation, Balance)
+    def reads(self, operation: Hashable, result: object) -> bool:
+        return result is False or isinstance(operation, Balance)
 
     def step(self, state: Balances, operation: Hashable, result: object) -> tuple[bool, Balances]:
         balances = dict(state)
