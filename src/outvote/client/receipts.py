@@ -1,12 +1,12 @@
 """A proof, checkable offline, that the cluster gave an answer.
 
-A receipt holds what f + 1 replicas sealed. At least one of them is correct, so whoever has cluster.toml can check
-it without asking anybody, and without trusting whoever hands it over.
+A receipt holds what f + 1 replicas sealed. At least one of them is correct, so whoever has cluster.toml can
+check it without asking anybody, and without trusting whoever hands it over.
 """
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 import msgspec
 
@@ -28,9 +28,10 @@ class Opener(Protocol):
     def opens(self, claim: Claim) -> bool: ...
 
 
-class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="outvote", tag="receipt 1"):
+class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The JSON form; bytes are base64."""
 
+    outvote: Literal["receipt 1"]
     cluster: Digest
     epoch: int
     client: int
@@ -52,8 +53,8 @@ class Receipt(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
         """Raises Lie if the receipt is forged, Mistake if it is not of this cluster and epoch."""
         if (self.cluster, self.epoch) != (genesis.identity(), genesis.epoch):
             raise Mistake(
-                f"the receipt is not from cluster {genesis.name}, epoch {genesis.epoch}: check it against the "
-                "cluster.toml of the cluster that gave it"
+                f"the receipt is not from cluster {genesis.name}, epoch {genesis.epoch}: check it against "
+                "the cluster.toml of the cluster that gave it"
             )
         opener = Ed25519Opener(domain(self.cluster, self.epoch), genesis.public_keys(), remembered_max=1)
         self.check_seals(Committee(genesis.n), opener)
@@ -81,6 +82,7 @@ class Receipt(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
         answer = self.answer
         return msgspec.json.encode(
             _Written(
+                "receipt 1",
                 self.cluster,
                 self.epoch,
                 answer.client,
