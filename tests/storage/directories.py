@@ -1,0 +1,46 @@
+"""What the storage tests share: an owner, a host's thread that waits to be told, and a copy of a directory."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from outvote.storage.directory import DirectoryDisk
+
+CLUSTER = sha256(b"a cluster").digest()
+REPLICA = 2
+
+
+def digest(state: bytes) -> bytes:
+    return sha256(state).digest()
+
+
+class HostThread:
+    """Runs what was posted, when the test says so."""
+
+    def __init__(self) -> None:
+        self._posted: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def post(self, work: Callable[[], None]) -> None:
+        self._posted.put(work)
+
+    def run_until(self, is_done: Callable[[], bool]) -> None:
+        """Raises queue.Empty if nothing is posted for a long time."""
+        while not is_done():
+            self._posted.get(timeout=30)()
+
+
+def inline(path: Path, reports: list[str] | None = None, segment_bytes_max: int = 64 << 20) -> DirectoryDisk:
+    report = None if reports is None else reports.append
+    return DirectoryDisk(
+        path, CLUSTER, REPLICA, sync="inline", report=report, segment_bytes_max=segment_bytes_max
+    )
+
+
+def copy(source: Path, target: Path) -> Path:
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
