@@ -182,7 +182,7 @@ class _Search(Generic[State]):
             if not fits:
                 continue
             following = _place(low, placed, number, guessed, after)
-            if self.model.reads(entry.operation, entry.result):
+            if after == state and self.model.reads(entry.operation, entry.result):
                 return [following]  # a read that fits now may as well happen now: nothing else is lost
             found.append(following)
         for number, entry in enumerate(self.unknown):

@@ -6,42 +6,43 @@ shares its bugs. Each `step` follows Model.step: does this result fit this state
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from enum import Enum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from outvote.simulator.checkers.linearizability import UNKNOWN, Model
+from outvote.simulator.checkers.linearizability import UNKNOWN, Model, Operation
 
-Entry: TypeAlias = tuple[int, Hashable]  # version (0: never written), value (ABSENT if there is none)
 Balances: TypeAlias = tuple[tuple[str, int], ...]  # sorted by account
 
 
-class Absent(Enum):
-    """In the place of a value where there is none."""
+class Word(Enum):
+    """Values that no operation can store and no class returns."""
 
-    ABSENT = "absent"
+    ABSENT = "absent"  # in the place of a value where there is none
+    REFUSED = "refused"  # the result of an operation that the class rejected
 
 
-ABSENT: Final = Absent.ABSENT
+ABSENT: Final = Word.ABSENT
+REFUSED: Final = Word.REFUSED
 
 
 class Get(msgspec.Struct, frozen=True):
-    """Result: (version, value), or None if there is no value."""
+    """Result: (value, version), or None if there is no value."""
 
     key: str
 
 
 class Put(msgspec.Struct, frozen=True):
-    """Result: the new version. A key's versions count from 1 and never start again, not even after Delete."""
+    """Result: the new version, greater than every earlier one."""
 
     key: str
     value: Hashable
 
 
 class Delete(msgspec.Struct, frozen=True):
-    """Result: whether there was a value. A deletion of nothing leaves the version alone."""
+    """Result: whether there was a value."""
 
     key: str
 
@@ -54,11 +55,20 @@ class CompareAndSet(msgspec.Struct, frozen=True):
     value: Hashable
 
 
-class KeyValueModel(Model[Entry]):
-    """A store of versioned values; every key stands alone."""
+class KeyState(NamedTuple):
+    """What is known of one key. The numbers come from a counter of the whole store, so a key sees gaps; and the
+    version that a write of unknown outcome received is learned only when somebody reads it."""
 
-    def initial(self) -> Entry:
-        return 0, ABSENT
+    value: Hashable  # ABSENT if there is none
+    version: int  # of the value, if `known`; else of the last write whose version is known
+    known: bool
+
+
+class KeyValueModel(Model[KeyState]):
+    """A store of versioned values; every key stands alone. `versions_in_order` judges them across keys."""
+
+    def initial(self) -> KeyState:
+        return KeyState(ABSENT, 0, True)
 
     def key(self, operation: Hashable) -> Hashable:
         if isinstance(operation, Get | Put | Delete | CompareAndSet):
@@ -69,25 +79,75 @@ class KeyValueModel(Model[Entry]):
         refused = result is None if isinstance(operation, CompareAndSet) else result is False
         return refused or isinstance(operation, Get)
 
-    def step(self, state: Entry, operation: Hashable, result: object) -> tuple[bool, Entry]:
-        version, value = state
-        answer: object
-        after = state
+    def step(self, state: KeyState, operation: Hashable, result: object) -> tuple[bool, KeyState]:
+        if isinstance(operation, Put):
+            return _write(state, operation.value, result)
         if isinstance(operation, Get):
-            answer = None if value is ABSENT else state
-        elif isinstance(operation, Put):
-            answer = version + 1
-            after = (version + 1, operation.value)
-        elif isinstance(operation, Delete):
-            answer = value is not ABSENT
-            after = (version + 1, ABSENT) if value is not ABSENT else state
-        elif isinstance(operation, CompareAndSet):
-            matches = operation.expected == (0 if value is ABSENT else version)
-            answer = version + 1 if matches else None
-            after = (version + 1, operation.value) if matches else state
-        else:
-            raise TypeError(f"not an operation of the key-value model: {operation!r}")
-        return result is UNKNOWN or result == answer, after
+            return _read(state, result)
+        if isinstance(operation, Delete):
+            fits = result is UNKNOWN or result is (state.value is not ABSENT)
+            return fits, KeyState(ABSENT, state.version, True)
+        if isinstance(operation, CompareAndSet):
+            return _compare_and_set(state, operation, result)
+        raise TypeError(f"not an operation of the key-value model: {operation!r}")
+
+
+def _write(state: KeyState, value: Hashable, result: object) -> tuple[bool, KeyState]:
+    if result is UNKNOWN:
+        return True, KeyState(value, state.version, False)
+    if type(result) is int and result > state.version:  # a bool is no version
+        return True, KeyState(value, result, True)
+    return False, state
+
+
+def _read(state: KeyState, result: object) -> tuple[bool, KeyState]:
+    if result is UNKNOWN:
+        return True, state
+    if state.value is ABSENT:
+        return result is None, state
+    if state.known:
+        return result == (state.value, state.version), state
+    if isinstance(result, tuple) and result[0] == state.value and result[1] > state.version:
+        return True, KeyState(state.value, result[1], True)
+    return False, state
+
+
+def _compare_and_set(state: KeyState, operation: CompareAndSet, result: object) -> tuple[bool, KeyState]:
+    if state.value is ABSENT:
+        may_match, must_match = operation.expected == 0, operation.expected == 0
+    else:
+        may_match = operation.expected == state.version if state.known else operation.expected > state.version
+        must_match = may_match and state.known
+    if result is None:
+        return not must_match, state
+    if not may_match:
+        return result is UNKNOWN, state
+    return _write(KeyState(state.value, max(state.version, operation.expected), True), operation.value,
+    result)
+
+
+def versions_in_order(history: Iterable[Operation]) -> str:
+    """Whether the versions that writes were given, over all keys, respect real time; "" or what is wrong.
+
+    A key-value history can fit an order key by key although two halves of a store were numbered apart: this
+    finds it.
+    """
+    writes = [
+        (entry.call, entry.returned, entry.result)
+        for entry in history
+        if isinstance(entry.operation, Put | CompareAndSet)
+        and entry.returned is not None
+        and type(entry.result) is int
+    ]
+    by_version = sorted(writes, key=lambda write: write[2])
+    latest_call = -1
+    for place, (call, returned, version) in enumerate(by_version):
+        if place and by_version[place - 1][2] == version:
+            return f"two writes were both given version {version}"
+        if returned < latest_call:
+            return f"version {version} was given at {returned}, before a lower one was even asked for"
+        latest_call = max(latest_call, call)
+    return ""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -136,22 +196,30 @@ class CounterModel(Model[int]):
         raise TypeError(f"not an operation of the counter model: {operation!r}")
 
 
-class Transfer(msgspec.Struct, frozen=True):
-    """Result: True, or False if the account to debit holds too little or either account does not exist."""
+class Deposit(msgspec.Struct, frozen=True):
+    """Result: the account's new balance, or REFUSED."""
 
-    debit: str
-    credit: str
+    account: str
+    amount: int
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """Result: the balance left at `source`, or REFUSED if it holds too little or an account does not exist."""
+
+    source: str
+    target: str
     amount: int
 
 
 class Balance(msgspec.Struct, frozen=True):
-    """Result: what the account holds, or None if there is no such account."""
+    """Result: what the account holds, or REFUSED if there is no such account."""
 
     account: str
 
 
 class LedgerModel(Model[Balances]):
-    """Accounts that no transfer may overdraw. Every transfer touches two of them, so it is one whole."""
+    """Accounts that no transfer may overdraw; whose they are is not modelled. A transfer touches two of them, so the
+    state is one whole."""
 
     def __init__(self, opening: Mapping[str, int]) -> None:
         self.opening: Balances = tuple(sorted(opening.items()))
@@ -160,17 +228,23 @@ class LedgerModel(Model[Balances]):
         return self.opening
 
     def reads(self, operation: Hashable, result: object) -> bool:
-        return result is False or isinstance(operation, Balance)
+        return result is REFUSED or isinstance(operation, Balance)
 
     def step(self, state: Balances, operation: Hashable, result: object) -> tuple[bool, Balances]:
         balances = dict(state)
+        answer: object = REFUSED
         if isinstance(operation, Balance):
-            return result is UNKNOWN or result == balances.get(operation.account), state
-        if not isinstance(operation, Transfer):
+            answer = balances.get(operation.account, REFUSED)
+        elif isinstance(operation, Deposit):
+            if operation.account in balances and operation.amount > 0:
+                balances[operation.account] += operation.amount
+                answer = balances[operation.account]
+        elif isinstance(operation, Transfer):
+            known = operation.source in balances and operation.target in balances
+            if known and 0 < operation.amount <= balances[operation.source]:
+                balances[operation.source] -= operation.amount
+                balances[operation.target] += operation.amount
+                answer = balances[operation.source]
+        else:
             raise TypeError(f"not an operation of the ledger model: {operation!r}")
-        known = operation.debit in balances and operation.credit in balances
-        moves = known and 0 <= operation.amount <= balances[operation.debit]
-        if moves:
-            balances[operation.debit] -= operation.amount
-            balances[operation.credit] += operation.amount
-        return result is UNKNOWN or result is moves, tuple(balances.items())
+        return result is UNKNOWN or result == answer, tuple(balances.items())
