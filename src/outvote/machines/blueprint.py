@@ -73,7 +73,7 @@ class Blueprint:
 
     __slots__ = (
         "attributes", "by_header", "commands", "defaults", "derived", "has_sets", "known", "name", "own_snapshot",
-        "read_json", "read_msgpack", "types",
+        "read_snapshot", "state", "types",
     )  # fmt: skip
 
     def __init__(self, owner: type, root: type, floats: bool, derived: tuple[str, ...]) -> None:
@@ -105,9 +105,8 @@ class Blueprint:
         if not self.commands:
             raise Mistake(f"{self.name} has no command: mark at least one method with @command")
         self.by_header = {header(name): command for name, command in self.commands.items()}
-        state = None if self.own_snapshot else _state_struct(self.name, self.types)
-        self.read_msgpack = msgspec.msgpack.Decoder(tuple[int, tuple[str, ...], state])  # type: ignore[valid-type]
-        self.read_json = msgspec.json.Decoder(tuple[int, tuple[str, ...], state])  # type: ignore[valid-type]
+        self.state = _state_struct(self.name, {} if self.own_snapshot else self.types)
+        self.read_snapshot = msgspec.msgpack.Decoder(tuple[int, tuple[str, ...], self.state])  # type: ignore[name-defined]
 
     def default(self, name: str) -> Any:
         """A fresh copy of what the class body assigns to the attribute; NO_DEFAULT if nothing."""

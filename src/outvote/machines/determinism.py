@@ -83,8 +83,9 @@ class OperationMaker:
 
 
 def make_value(shape: shapes.Type, entropy: Entropy, depth: int) -> Any:
-    """A value of the type, as msgpack carries it (a struct is a dict or a list, a date its text). Constraints that are not bounds on
-    numbers or lengths may be missed: the caller tries again."""
+    """A value of the type, as msgpack carries it: a struct is a dict or a list, a date its text.
+
+    Constraints that are not bounds on numbers or lengths may be missed: the caller tries again."""
     if isinstance(shape, shapes.Metadata):
         return make_value(shape.type, entropy, depth)
     if isinstance(shape, shapes.UnionType):
@@ -165,9 +166,7 @@ def _make_day(_: Any, entropy: Entropy) -> str:
 
 
 def _make_moment(shape: Any, entropy: Entropy) -> str:
-    return f"{_make_day(shape, entropy)}T{_make_hour(shape, entropy) if shape.tz else '01:00:00'}" + (
-        "Z" if shape.tz is None else ""
-    )
+    return f"{_make_day(shape, entropy)}T{_make_hour(shape, entropy)}"
 
 
 def _make_hour(shape: Any, entropy: Entropy) -> str:

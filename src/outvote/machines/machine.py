@@ -40,15 +40,16 @@ from outvote.machines.operations import (
     operation_name,
     split_operation,
 )
-from outvote.machines.value_types import ordered
+from outvote.machines.value_types import decode_wide, encode_wide, ordered
 from outvote.wire.client_messages import RESULT_BYTES_MAX
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 _PLAIN = 1  # layout of a snapshot: msgpack [1, [names], [values]]
-_WIDE = 2  # JSON [2, [names], [values]], because an int has outgrown 64 bits and msgpack
+_WIDE = 2  # msgpack [2, [names], values as encode_wide writes them], because an int has outgrown 64 bits
+_WIDE_MARK = bytes([_WIDE])  # second byte of that layout
 _encode = msgspec.msgpack.Encoder().encode
-_encode_json = msgspec.json.Encoder().encode
+_decode_wide_layout = msgspec.msgpack.Decoder(tuple[int, tuple[str, ...], bytes]).decode
 
 
 class Rejected(OutvoteError):
@@ -155,27 +156,29 @@ class StateMachine(Machine):
                 raise Mistake(f"{blueprint.name}.{name} is declared and has no value: give it one in the class body")
             values.append(ordered(present[name]) if blueprint.has_sets else present[name])
         try:
-            return _encode((_PLAIN, blueprint.attributes, values))
-        except OverflowError:
-            pass
-        except (TypeError, ValueError, RecursionError) as error:
-            raise Mistake(_unwritable(blueprint, values, error)) from error
-        try:
-            return _encode_json((_WIDE, blueprint.attributes, values))
+            try:
+                return _encode((_PLAIN, blueprint.attributes, values))
+            except OverflowError:
+                return _encode((_WIDE, blueprint.attributes, encode_wide(values)))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise Mistake(_unwritable(blueprint, values, error)) from error
 
     def restore(self, snapshot: bytes) -> None:
         """Become the state of `snapshot`. Raises Lie, and changes nothing, if it does not fit this class."""
         blueprint = self.blueprint()
-        reader = blueprint.read_json if snapshot[:1] == b"[" else blueprint.read_msgpack
         try:
-            layout, names, state = reader.decode(snapshot)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            if snapshot[1:2] == _WIDE_MARK:
+                layout, names, wide = _decode_wide_layout(snapshot)
+                state = decode_wide(wide, blueprint.state)
+            else:
+                layout, names, state = blueprint.read_snapshot.decode(snapshot)
+        except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
             raise Lie(f"a snapshot that does not fit the class {blueprint.name}: {error}") from error
         if names != blueprint.attributes or layout not in (_PLAIN, _WIDE):
-            raise Lie(f"a snapshot of {', '.join(names)}, and the class {blueprint.name} declares "
-                      f"{', '.join(blueprint.attributes)}")  # fmt: skip
+            raise Lie(
+                f"a snapshot of {', '.join(names)}, and the class {blueprint.name} declares "
+                f"{', '.join(blueprint.attributes)}"
+            )
         vars(self).clear()
         for name, value in zip(names, msgspec.structs.astuple(state), strict=True):
             setattr(self, name, value)
@@ -186,7 +189,7 @@ class StateMachine(Machine):
 def _unwritable(blueprint: Blueprint, values: list[Any], error: Exception) -> str:
     for name, value in zip(blueprint.attributes, values, strict=True):
         try:
-            _encode_json(value)
+            encode_wide(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as fault:
             return f"{blueprint.name}.{name} holds something that cannot be written in a snapshot: {fault}"
     return f"the state of {blueprint.name} cannot be written in a snapshot: {error}"

@@ -104,7 +104,7 @@ def ordered(value: Any) -> Any:
 
     Sets iterate in an order of their own in each process, so as they stand they would be written differently."""
     if isinstance(value, (set, frozenset)):
-        return sorted((ordered(one) for one in value), key=_encode)
+        return sorted((ordered(one) for one in value), key=_sort_key)
     if isinstance(value, (list, tuple)):
         return [ordered(one) for one in value]
     if isinstance(value, dict):
@@ -117,3 +117,51 @@ def ordered(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {field.name: ordered(getattr(value, field.name)) for field in dataclasses.fields(cast(Any, value))}
     return value
+
+
+def _sort_key(value: Any) -> bytes:
+    try:
+        return _encode(value)
+    except OverflowError:
+        return encode_wide(value)
+
+
+_WIDE_INT: Final = 1  # extension: a signed big-endian integer
+_WIDE_DICT: Final = 2  # extension: msgpack [key, value, key, value, ...], because an extension cannot be a key
+
+
+def encode_wide(value: Any) -> bytes:
+    """Like msgpack, for values in which an int has outgrown 64 bits. Larger and slower, so only then."""
+    return _encode(_widened(msgspec.to_builtins(value, builtin_types=(bytes,))))
+
+
+def decode_wide(data: bytes, kind: Any) -> Any:
+    """What `encode_wide` wrote, as a value of the type. Raises msgspec.MsgspecError or ValueError."""
+    return msgspec.convert(_decode_widened(data), kind, builtin_types=(bytes,))
+
+
+def _widened(value: Any) -> Any:
+    if type(value) is int and not -(1 << 63) <= value < 1 << 64:
+        return msgspec.msgpack.Ext(_WIDE_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    if isinstance(value, (list, tuple)):
+        return [_widened(one) for one in value]
+    if isinstance(value, dict):
+        pairs = [_widened(one) for pair in value.items() for one in pair]
+        return msgspec.msgpack.Ext(_WIDE_DICT, _encode(pairs))
+    return value
+
+
+def _narrowed(code: int, data: memoryview) -> Any:
+    if code == _WIDE_INT:
+        return int.from_bytes(data, "big", signed=True)
+    if code != _WIDE_DICT:
+        raise ValueError("an extension of an unknown kind")
+    flat = _decode_widened(data)
+    return {_frozen(key): value for key, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _frozen(key: Any) -> Any:
+    return tuple(_frozen(one) for one in key) if isinstance(key, list) else key
+
+
+_decode_widened = msgspec.msgpack.Decoder(ext_hook=_narrowed).decode
