@@ -113,7 +113,8 @@ class Turn:
             return None
         if not 0 <= request.acknowledged < number <= request.acknowledged + OUTSTANDING_MAX:
             return Refusal(
-                number, f"request {number} is more than {OUTSTANDING_MAX} past the last acknowledged {request.acknowledged}"
+                number,
+                f"request {number} is more than {OUTSTANDING_MAX} past the last acknowledged {request.acknowledged}",
             )
         if not request.operations:
             return Refusal(number, "a request needs at least one operation")
@@ -192,7 +193,7 @@ class Turn:
             see(sender, statement, seal)
         for claim in claims:
             if not opens(claim):
-                self._observer.lie(sender, "claim", f"a {type(message).__name__} that quotes a seal that is not genuine")
+                self._observer.lie(sender, "claim", f"a {type(message).__name__} that quotes a forged seal")
                 return False
             see(*claim)
         return True

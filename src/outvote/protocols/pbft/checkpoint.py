@@ -107,6 +107,7 @@ def fetch(state: State, certificate: CheckpointCertificate) -> None:
     state.fetching = certificate
     if certificate.position > state.low:
         advance_low(state, certificate)
+        state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
     sources = tuple(voter for voter, _ in certificate.seals if voter != state.me)
     state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources))
 

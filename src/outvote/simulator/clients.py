@@ -1,0 +1,120 @@
+"""Simulated clients of a key-value store: the real client session under a workload, and what they saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+from outvote.client.session import Answered, Failed, Session, SessionConfig
+from outvote.core.committee import Committee
+from outvote.errors import Lie, Mistake, Refused
+from outvote.machines.interface import Interface
+from outvote.simulator.checkers.linearizability import Operation
+from outvote.simulator.checkers.violation import Violation
+from outvote.simulator.plan import Plan
+from outvote.simulator.seals import SealRegistry
+from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
+from outvote.wire.client_messages import ToClient, ToReplica
+
+Call = tuple[str, tuple[Any, ...]]  # name and arguments of one operation
+CONFIG = SessionConfig(retry_ns=SECOND // 2, retry_max_ns=2 * SECOND, timeout_ns=10_000 * SECOND)
+
+
+class SimulatedClient:
+    """Keeps `outstanding` operations going until it has done its share."""
+
+    def __init__(
+        self,
+        client: ClientId,
+        plan: Plan,
+        interface: Interface,
+        registry: SealRegistry,
+        send: Callable[[ClientId, ReplicaId, ToReplica], None],
+        sent: Callable[[ClientId, int, tuple[bytes, ...]], None],
+    ) -> None:
+        self.client = client
+        self._rng = Random(plan.seed * 1000 + client)
+        self._keys = plan.keys
+        self._outstanding = plan.outstanding
+        self._to_start = plan.operations_each
+        self._values = 0
+        self._interface = interface
+        self._send = send
+        self._sent = sent
+        self.session = Session(client, Committee(plan.n), registry.sealer(client), registry, CONFIG)
+        for replica in range(plan.n):
+            self.session.connected(replica)
+        self._open: dict[int, tuple[list[Call], Nanos]] = {}
+        self._versions: dict[str, int] = {}
+        self.history: list[Operation] = []
+
+    @property
+    def finished(self) -> bool:
+        return not self._open and not self._to_start
+
+    def start(self, now: Nanos) -> Nanos:
+        """Issue what may be issued, send what is due; returns the next deadline."""
+        while self._to_start and len(self._open) < self._outstanding:
+            calls = [self._draw() for _ in range(min(self._to_start, self._rng.choice((1, 1, 3))))]
+            self._to_start -= len(calls)
+            operations = [self._interface.encode(*call) for call in calls]
+            number = self.session.submit(operations, now)
+            self._open[number] = (calls, now)
+            self._sent(self.client, number, tuple(operations))
+        return self._flush()
+
+    def tick(self, now: Nanos) -> Nanos:
+        self._settle(self.session.tick(now), now)
+        return self.start(now)
+
+    def receive(self, replica: ReplicaId, message: ToClient, now: Nanos) -> Nanos:
+        self._settle(self.session.receive(replica, message, now), now)
+        return self.start(now)
+
+    def _flush(self) -> Nanos:
+        for replica, message in self.session.take_outgoing():
+            self._send(self.client, replica, message)
+        return min(self.session.next_deadline(), NEVER)
+
+    def _draw(self) -> Call:
+        rng = self._rng
+        key = f"k{rng.randrange(self._keys)}"
+        kind = rng.random()
+        self._values += 1
+        value = f"{self.client}.{self._values}"
+        if kind < 0.35:
+            return "put", (key, value)
+        if kind < 0.75:
+            return "get", (key,)
+        if kind < 0.9:
+            return "cas", (key, value, self._versions.get(key, 0))
+        return "delete", (key,)
+
+    def _settle(self, outcomes: Sequence[Answered | Failed], now: Nanos) -> None:
+        for outcome in outcomes:
+            calls, called = self._open.pop(outcome.number)
+            if isinstance(outcome, Failed):
+                self.history += [Operation(self.client, called, None, call) for call in calls]
+                continue
+            for (name, args), encoded in zip(calls, outcome.statement.results, strict=True):
+                try:
+                    result = self._interface.decode(name, encoded)
+                except (Refused, Mistake, Lie) as error:
+                    raise Violation("validity", f"client {self.client} got {error!r} for {name}{args}") from error
+                self._remember(name, args, result)
+                plain = (result.value, result.version) if name == "get" and result is not None else result
+                self.history.append(Operation(self.client, called, now, (name, args), plain))
+
+    def _remember(self, name: str, args: tuple[Any, ...], result: Any) -> None:
+        """Versions seen, so that compare-and-set succeeds now and then."""
+        if name == "put":
+            self._versions[args[0]] = result
+        elif name == "get" and result is not None:
+            self._versions[args[0]] = result.version
+
+    def unfinished(self) -> list[Operation]:
+        """What was called and not answered: it may have taken effect, or not."""
+        return [
+            Operation(self.client, called, None, call) for calls, called in self._open.values() for call in calls
+        ]
