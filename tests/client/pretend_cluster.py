@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -15,6 +14,8 @@ from typing import Final
 from outvote.configuration.files import create_cluster, load_replica_keys
 from outvote.core.contract import Request, Standing
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.errors import Lie
+from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.machines.contract import Context
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.operations import encode_done
@@ -42,21 +43,13 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def server_context(keys_directory: Path, trusted: bytes) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(keys_directory / "tls.crt", keys_directory / "tls.key")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=trusted)
-    return context
-
-
 class Door(asyncio.Protocol):
     """One client's connection to one replica."""
 
     def __init__(self, cluster: PretendCluster, replica: int) -> None:
         self.cluster = cluster
         self.replica = replica
+        self.channel = TlsChannel(cluster.sides[replica])
         self.splitter = FrameSplitter()
         self.transport: asyncio.Transport | None = None
 
@@ -66,7 +59,19 @@ class Door(asyncio.Protocol):
         self.cluster.doors[self.replica].append(self)
 
     def data_received(self, data: bytes) -> None:
-        for body in self.splitter.feed(data):
+        assert self.transport is not None
+        try:
+            plaintext = self.channel.receive(data)
+        except Lie:
+            self.transport.write(self.channel.take())  # the alert
+            self.transport.close()
+            return
+        if self.channel.waiting:
+            self.transport.write(self.channel.take())
+        if self.channel.finished:
+            self.transport.close()
+            return
+        for body in self.splitter.feed(plaintext):
             message = decode_to_replica(body)
             if isinstance(message, Ask):
                 self.cluster.report(self, message)
@@ -78,8 +83,12 @@ class Door(asyncio.Protocol):
         self.cluster.doors[self.replica].remove(self)
 
     def write(self, message: ToClient) -> None:
+        self.send(frame(encode_client_message(message)))
+
+    def send(self, data: bytes) -> None:
         if self.transport is not None:
-            self.transport.write(frame(encode_client_message(message)))
+            self.channel.send(data)
+            self.transport.write(self.channel.take())
 
 
 class PretendCluster:
@@ -97,10 +106,11 @@ class PretendCluster:
             clients=clients,
         )
         seal_domain = domain(self.genesis.identity(), self.genesis.epoch)
-        keys = [load_replica_keys(directory, replica, self.genesis) for replica in range(n)]
-        self.sealers = [Ed25519Sealer(seal_domain, key.signing) for key in keys]
+        self.keys = [load_replica_keys(directory, replica, self.genesis) for replica in range(n)]
+        self.sealers = [Ed25519Sealer(seal_domain, key.signing) for key in self.keys]
         self.opener = Ed25519Opener(seal_domain, self.genesis.public_keys())
-        self.trusted = self.genesis.certificates()
+        pinned = PinnedCertificates(self.genesis.certificates())
+        self.sides = [TlsSide(pinned.accepting_context(key), pinned, accepting=True) for key in self.keys]
         self.doors: list[list[Door]] = [[] for _ in range(n)]
         self.servers: list[asyncio.Server | None] = [None] * n
         self.manners = ["honest"] * n
@@ -110,11 +120,9 @@ class PretendCluster:
         self.view = 0
 
     async def open(self, replica: int) -> None:
-        certificates = b"".join(der for party, der in self.trusted.items() if party >= len(self.doors))
-        context = server_context(self.directory / f"replica-{replica}", certificates)
         loop = asyncio.get_running_loop()
         self.servers[replica] = await loop.create_server(
-            lambda: Door(self, replica), "127.0.0.1", self.ports[replica], ssl=context
+            lambda: Door(self, replica), "127.0.0.1", self.ports[replica]
         )
 
     def shut(self, replica: int) -> None:
@@ -166,8 +174,8 @@ class PretendCluster:
         for door in self.doors[replica]:
             if manner in ("honest", "lying", "forging"):
                 door.write(Reply(answer, self.view, seal))
-            elif manner == "babbling" and door.transport is not None:
-                door.transport.write(b"\xff" * 64)
+            elif manner == "babbling":
+                door.send(b"\xff" * 64)
 
     def report(self, door: Door, ask: Ask) -> None:
         if self.manners[door.replica] != "deaf":

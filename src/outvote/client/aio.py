@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from outvote.client.connections import Connections, client_context
+from outvote.client.connections import REJECTION, Connections
 from outvote.client.receipts import Receipt
 from outvote.client.session import Answered, Session, SessionConfig, bundle_size, check_operation
 from outvote.configuration.files import PartyKeys, load_client_keys, load_genesis
@@ -98,7 +98,7 @@ class Client:
             self.config,
         )
         self._interface = describe(machine or load_machine(genesis.machine))
-        self._connections = Connections(genesis, client_context(genesis, keys), self)
+        self._connections = Connections(genesis, keys, self)
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_Call] = deque()
         self._bundles: dict[int, list[_Call]] = {}
@@ -349,7 +349,7 @@ class Client:
             except (Refused, Mistake) as error:
                 future.set_exception(error)
             except IndexError:
-                future.set_exception(Mistake("the replicas gave too few results: run one version of outvote everywhere"))
+                future.set_exception(Mistake("too few results: run one version of outvote on all hosts"))
             else:
                 future.set_result(Answer(value, position, receipt))
 
@@ -360,7 +360,7 @@ class Client:
         self._connections.start()
         deadline = self._loop.time() + self.config.timeout_ns / SECOND
         while sum(self._greeted) < self.committee.quorum:
-            rejected = [p for p in self._connections.problems.values() if "this client's certificate" in p]
+            rejected = [p for p in self._connections.problems.values() if REJECTION in p]
             rejected += self.session.connection_refusals.values()
             if len(rejected) > self.committee.n - self.committee.quorum:
                 raise Refused(f"{len(rejected)} replicas do not talk to client {self.name}: {rejected[0]}")
@@ -382,7 +382,9 @@ class Client:
 class Connecting:
     """What `connect` returns: for `async with`, so that the client is closed at the end."""
 
-    def __init__(self, where: str | Path | Genesis, machine: type[StateMachine] | None, name: str | None) -> None:
+    def __init__(
+        self, where: str | Path | Genesis, machine: type[StateMachine] | None, name: str | None
+    ) -> None:
         self._where = where
         self._machine = machine
         self._name = name
@@ -397,6 +399,8 @@ class Connecting:
             await self._client.close()
 
 
-def connect(where: str | Path | Genesis, machine: type[StateMachine] | None = None, name: str | None = None) -> Connecting:
+def connect(
+    where: str | Path | Genesis, machine: type[StateMachine] | None = None, name: str | None = None
+) -> Connecting:
     """A Proxy of `machine` that closes with the block; or the Client itself if no class is given."""
     return Connecting(where, machine, name)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import ssl
 from typing import Final, Protocol
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Lie
+from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
     OUTSTANDING_MAX,
@@ -35,18 +35,7 @@ UNSENT_BYTES_MAX: Final = OUTSTANDING_MAX * REQUEST_BYTES_MAX  # 16 MiB
 REPLY_BYTES_MAX: Final = RESULT_BYTES_MAX + 64 * 1024
 
 
-def client_context(genesis: Genesis, keys: PartyKeys) -> ssl.SSLContext:
-    """TLS 1.3 that trusts the replicas' own certificates and nobody's signature. Which of them a connection
-    shows is compared with the one replica that was meant."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.check_hostname = False  # a pinned certificate says more than a name
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    certificates = genesis.certificates()
-    context.load_verify_locations(cadata=b"".join(certificates[replica] for replica in range(genesis.n)))
-    context.load_cert_chain(keys.tls_certificate, keys.tls_key)
-    return context
+REJECTION: Final = "it does not accept this client's certificate"
 
 
 class Listener(Protocol):
@@ -60,98 +49,129 @@ class Listener(Protocol):
 
 
 class _Link(asyncio.Protocol):
-    """One established connection."""
+    """One connection, from TCP to its end."""
 
-    def __init__(
-        self, links: list[_Link | None], replica: ReplicaId, certificate: bytes, listener: Listener
-    ) -> None:
+    def __init__(self, owner: Connections, replica: ReplicaId) -> None:
         self.replica = replica
-        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.transport: asyncio.Transport | None = None
-        self.writable = False
-        self._links = links  # one a replica; a link is in it while it can be used
-        self._certificate = certificate
-        self._listener = listener
-        self._reader = FrameSplitter(REPLY_BYTES_MAX)
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # or ended before
+        self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # and why
+        self.usable = False  # the replica has proven who it is, and reads what it is sent
+        self._owner = owner
+        self._channel = TlsChannel(owner.side)
+        self._splitter = FrameSplitter(REPLY_BYTES_MAX)
+        self._transport: asyncio.Transport | None = None
+        self._met = False
         self._reason = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        session = transport.get_extra_info("ssl_object")
-        if session is None or session.getpeercert(binary_form=True) != self._certificate:
-            self.abort("it does not show the certificate that cluster.toml names for it")
-            return
+        self._transport = transport
         transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
-        self.writable = True
-        self._links[self.replica] = self
-        self._listener.opened(self.replica)
+        self.data_received(b"")  # the side that dials speaks first
 
     def data_received(self, data: bytes) -> None:
+        channel = self._channel
         try:
-            for body in self._reader.feed(data):
-                self._listener.heard(self.replica, decode_to_client(body))
+            plaintext = channel.receive(data)
+            if not self._met and channel.established:
+                self._meet()
+            if channel.waiting and self._transport is not None:
+                self._transport.write(channel.take())
+            if plaintext:
+                for body in self._splitter.feed(plaintext):
+                    self._owner.listener.heard(self.replica, decode_to_client(body))
+            if channel.finished:
+                self.abort("the replica closed the connection")
         except (Lie, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self.abort(f"it sent what no correct replica sends: {error}")
+            self.abort(self._in_words(str(error)))
+
+    def _meet(self) -> None:
+        if self._channel.identity() != self.replica:
+            raise Lie("another replica's certificate")
+        self._met = self.usable = True
+        self._owner.links[self.replica] = self
+        self.begun.set_result(None)
+        self._owner.listener.opened(self.replica)
+
+    def _in_words(self, text: str) -> str:
+        if " alert " in text:
+            return f"{REJECTION}: is it in the replica's cluster.toml? ({text})"
+        if not self._met:
+            return f"it does not show the certificate that cluster.toml names for it ({text})"
+        return f"it sent what no correct replica sends: {text}"
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._channel.send(data)
+            self._transport.write(self._channel.take())
 
     def pause_writing(self) -> None:
-        self.writable = False
+        self.usable = False
 
     def resume_writing(self) -> None:
-        self.writable = True
+        self.usable = self._met
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.writable = False
+        self.usable = False
+        if not self.begun.done():
+            self.begun.set_result(None)
         if not self.ended.done():
-            self.ended.set_result(self._reason or _in_words(exc))
-        if self._links[self.replica] is self:
-            self._links[self.replica] = None
-            self._listener.lost(self.replica)
+            self.ended.set_result(self._reason or "the connection was closed")
+        if self._owner.links[self.replica] is self:
+            self._owner.links[self.replica] = None
+            self._owner.listener.lost(self.replica)
+
+    def close(self) -> None:
+        """In order: what was written still leaves."""
+        if self._transport is not None:
+            self._channel.goodbye()
+            self._transport.write(self._channel.take())
+            self._transport.close()
 
     def abort(self, reason: str) -> None:
         self._reason = self._reason or reason
-        self.writable = False
-        if self.transport is not None:
-            self.transport.abort()
+        self._met = self.usable = False
+        if self._transport is not None:
+            self._transport.abort()
 
 
 class Connections:
     """Keeps one link to every replica; `problems` says of each that is away what was seen last."""
 
-    def __init__(self, genesis: Genesis, context: ssl.SSLContext, listener: Listener) -> None:
-        self._context = context
-        self._listener = listener
-        self._addresses = genesis.addresses()
-        self._certificates = genesis.certificates()
-        self._links: list[_Link | None] = [None] * genesis.n
-        self._tasks: list[asyncio.Task[None]] = []
+    def __init__(self, genesis: Genesis, keys: PartyKeys, listener: Listener) -> None:
+        certificates = genesis.certificates()
+        pinned = PinnedCertificates({replica: certificates[replica] for replica in range(genesis.n)})
+        self.side = TlsSide(pinned.dialing_context(keys), pinned, accepting=False)
+        self.listener = listener
+        self.links: list[_Link | None] = [None] * genesis.n  # a link is in it from the handshake to the end
         self.problems: dict[ReplicaId, str] = {}
+        self._addresses = genesis.addresses()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep(replica)) for replica in range(len(self._links))]
+        self._tasks = [loop.create_task(self._keep(replica)) for replica in range(len(self.links))]
 
     def send(self, replica: ReplicaId, data: bytes) -> bool:
         """Write, unless the replica is away or has not read what it was sent before."""
-        link = self._links[replica]
-        if link is None or not link.writable or link.transport is None:
+        link = self.links[replica]
+        if link is None or not link.usable:
             return False
-        link.transport.write(data)
+        link.write(data)
         return True
 
     def is_open(self, replica: ReplicaId) -> bool:
-        link = self._links[replica]
-        return link is not None and link.writable
+        link = self.links[replica]
+        return link is not None and link.usable
 
     async def close(self) -> None:
         """Flushes what was written, as far as the replicas read."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        links = [link for link in self._links if link is not None]
+        links = [link for link in self.links if link is not None]
         for link in links:
-            if link.transport is not None:
-                link.transport.close()
+            link.close()
         if links:
             await asyncio.wait([link.ended for link in links], timeout=1.0)
         for link in links:
@@ -172,31 +192,19 @@ class Connections:
         """Connect, wait for the end, and say why it ended."""
         loop = asyncio.get_running_loop()
         host, port = self._addresses[replica]
+        link = _Link(self, replica)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                _, link = await loop.create_connection(
-                    lambda: _Link(self._links, replica, self._certificates[replica], self._listener),
-                    host,
-                    port,
-                    ssl=self._context,
-                    server_hostname="",
-                )
+                await loop.create_connection(lambda: link, host, port)
+                await asyncio.shield(link.begun)
+            return f"{host}:{port}: {await asyncio.shield(link.ended)}"
         except TimeoutError:
+            link.abort("too slow")
             return f"no connection to {host}:{port} within {CONNECT_TIMEOUT_S:g} s"
         except ConnectionRefusedError:
             return f"nobody listens at {host}:{port}"
         except OSError as error:
-            return f"{host}:{port}: {_in_words(error)}"
-        return f"{host}:{port}: {await link.ended}"
-
-
-def _in_words(error: BaseException | None) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return "it does not show the certificate that cluster.toml names for it"
-    if isinstance(error, ssl.SSLError):
-        if "ALERT" in (error.reason or ""):
-            return "it does not accept this client's certificate: is the client in its cluster.toml?"
-        return f"TLS failed ({error.reason})"
-    if isinstance(error, OSError):
-        return error.strerror or "the connection failed"
-    return "the connection was closed"
+            return f"{host}:{port}: {error.strerror or error}"
+        finally:
+            if not link.begun.done():
+                link.abort("closed")
