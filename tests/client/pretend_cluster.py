@@ -9,7 +9,7 @@ import asyncio
 import socket
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, cast
 
 from outvote.configuration.files import create_cluster, load_replica_keys
 from outvote.core.contract import Request, Standing
@@ -54,8 +54,7 @@ class Door(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self.cluster.doors[self.replica].append(self)
 
     def data_received(self, data: bytes) -> None:

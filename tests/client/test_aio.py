@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from pretend_cluster import PretendCluster
 
 from outvote.client.aio import Client, connect
@@ -23,12 +24,21 @@ HASTY = SessionConfig(
 )
 
 
-def run(directory: Path, scene: Callable[[PretendCluster], Coroutine[Any, Any, None]], n: int = 4) -> None:
+Scene = Callable[[PretendCluster], Coroutine[Any, Any, None]]
+
+
+def run(
+    directory: Path,
+    scene: Scene,
+    n: int = 4,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+) -> None:
     async def play() -> None:
         async with asyncio.timeout(60), PretendCluster(directory / "cluster", n) as cluster:
             await scene(cluster)
 
-    asyncio.run(play())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(play())
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
@@ -36,7 +46,10 @@ async def wait_until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-def test_calls_answers_and_receipts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_calls_answers_and_receipts(
+    tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
     async def scene(cluster: PretendCluster) -> None:
         async with await Client.connect(cluster.directory) as client:
             assert await client.call("put", "a", "1") == 1
@@ -53,7 +66,7 @@ def test_calls_answers_and_receipts(tmp_path: Path) -> None:
         async with connect(cluster.directory, KeyValueStore) as store:
             assert await store.get("b") == Entry("2", 2)
 
-    run(tmp_path, scene)
+    run(tmp_path, scene, loop_factory=loop_factory)
 
 
 def test_calls_of_one_loop_pass_share_a_signature(tmp_path: Path) -> None:
