@@ -130,7 +130,8 @@ def marked(owner: type) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for base in reversed(owner.__mro__):
         for name, value in vars(base).items():
-            kind = getattr(value, MARK, None)
+            plain = value.__func__ if isinstance(value, (staticmethod, classmethod)) else value
+            kind = getattr(plain, MARK, None)
             if kind in (COMMAND, QUERY):
                 kinds[name] = kind
     return kinds

@@ -129,10 +129,10 @@ def nested_too_deep(data: bytes) -> bool:
         first = data[offset]
         size, children = _extent(data, offset, first)
         offset += size
+        if children >= 0 and len(pending) >= NESTING_MAX:
+            return True
         if children > 0:
             pending.append(children)
-            if len(pending) > NESTING_MAX:
-                return True
             continue
         while pending:
             pending[-1] -= 1
@@ -145,23 +145,23 @@ def nested_too_deep(data: bytes) -> bool:
 
 
 def _extent(data: bytes, offset: int, first: int) -> tuple[int, int]:
-    """Bytes of the value's own head (scalars: all of it), and how many values it holds."""
+    """Bytes of the value's own head (scalars: all of it), and how many values it holds (scalars: -1)."""
     if first <= 0x7F or first >= 0xE0 or first in (0xC0, 0xC1, 0xC2, 0xC3):
-        return 1, 0
+        return 1, -1
     if first <= 0x8F:
         return 1, 2 * (first & 15)
     if first <= 0x9F:
         return 1, first & 15
     if first <= 0xBF:
-        return 1 + (first & 31), 0
+        return 1 + (first & 31), -1
     fixed = _FIXED.get(first)
     if fixed is not None:
-        return fixed, 0
+        return fixed, -1
     width, extra, factor = _COUNTED[first]
     count = int.from_bytes(data[offset + 1 : offset + 1 + width], "big")
     if factor:
         return 1 + width, factor * count
-    return 1 + width + extra + count, 0
+    return 1 + width + extra + count, -1
 
 
 _FIXED: Final = {  # marker -> bytes in all
