@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Final, cast
 
 from outvote.configuration.files import create_cluster, load_replica_keys
-from outvote.core.contract import Request, Standing
+from outvote.core.contract import Delivery, Request, Standing
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Lie
 from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
-from outvote.machines.contract import Context
+from outvote.machines.executor import Executor
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.operations import encode_done
 from outvote.wire.client_messages import (
@@ -113,7 +113,7 @@ class PretendCluster:
         self.doors: list[list[Door]] = [[] for _ in range(n)]
         self.servers: list[asyncio.Server | None] = [None] * n
         self.manners = ["honest"] * n
-        self.machine = KeyValueStore()
+        self.executor = Executor(KeyValueStore())
         self.answers: dict[tuple[int, int], ReplyStatement] = {}
         self.requests: list[Request] = []
         self.view = 0
@@ -154,9 +154,7 @@ class PretendCluster:
                 return
             self.requests.append(request)
             position = len(self.requests)
-            context = Context(position, position, request.client, b"")
-            results = tuple(self.machine.apply(operation, context) for operation in request.operations)
-            answer = ReplyStatement(request.client, request.number, position, results)
+            [answer] = self.executor.deliver(Delivery(position, position, (request,), self.view, False))
             self.answers[request.key] = answer
             for replica in range(len(self.doors)):
                 self.reply(replica, answer)

@@ -81,6 +81,20 @@ def test_calls_of_one_loop_pass_share_a_signature(tmp_path: Path) -> None:
     run(tmp_path, scene)
 
 
+def test_queries_whose_results_do_not_fit_together_are_asked_again_alone(tmp_path: Path) -> None:
+    async def scene(cluster: PretendCluster) -> None:
+        async with await Client.connect(cluster.directory) as client:
+            large = "x" * 100_000
+            for key in "abcde":
+                await client.call("put", key, large)
+            before = len(cluster.requests)
+            entries = await asyncio.gather(*(client.call("get", key) for key in "abcde"))
+            assert [entry.value for entry in entries] == [large] * 5
+            assert [len(request.operations) for request in cluster.requests[before:]] == [5, 1, 1, 1]
+
+    run(tmp_path, scene)
+
+
 def test_wrong_use_is_told_before_anything_is_sent(tmp_path: Path) -> None:
     async def scene(cluster: PretendCluster) -> None:
         async with await Client.connect(cluster.directory) as client:

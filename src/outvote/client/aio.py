@@ -16,6 +16,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -30,6 +31,7 @@ from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
 from outvote.machines.interface import CommandInterface, describe
 from outvote.machines.machine import StateMachine
+from outvote.machines.operations import TOO_LARGE
 from outvote.types import NEVER, SECOND, Nanos, Position, ReplicaId
 from outvote.wire.client_messages import Ask, Refusal, Report, ToClient, ToReplica, encode_client_message
 from outvote.wire.frames import frame
@@ -50,7 +52,7 @@ class Answer(NamedTuple):
 class _Call:
     """One operation and who waits for it."""
 
-    __slots__ = ("command", "deadline", "future", "operation")
+    __slots__ = ("alone", "command", "deadline", "future", "operation")
 
     def __init__(
         self, command: CommandInterface, operation: bytes, future: asyncio.Future[Answer], deadline: Nanos
@@ -59,6 +61,7 @@ class _Call:
         self.operation = operation
         self.future = future
         self.deadline = deadline
+        self.alone = False  # its result did not fit beside those of others
 
 
 class Proxy:
@@ -234,7 +237,8 @@ class Client:
         calls = self._calls
         session = self.session
         while calls and session.room > 0:
-            bundle = [calls.popleft() for _ in range(bundle_size(call.operation for call in calls))]
+            together = 1 if calls[0].alone else bundle_size(c.operation for c in takewhile(_shares, calls))
+            bundle = [calls.popleft() for _ in range(together)]
             bundle = [call for call in bundle if not call.future.done()]  # cancelled before they left
             if bundle:
                 number = session.submit([call.operation for call in bundle], now)
@@ -344,6 +348,10 @@ class Client:
             future = call.future
             if future.done():
                 continue
+            if len(calls) > 1 and call.command.query and results[index : index + 1] == (TOO_LARGE,):
+                call.alone = True  # a query may be asked twice; a command's lost result cannot be helped
+                self._calls.append(call)
+                continue
             try:
                 value = call.command.decode(results[index])
             except (Refused, Mistake) as error:
@@ -377,6 +385,10 @@ class Client:
                     await self._arrival.wait()
             except TimeoutError:
                 continue
+
+
+def _shares(call: _Call) -> bool:
+    return not call.alone
 
 
 class Connecting:
