@@ -198,7 +198,8 @@ class SecureConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.open = False
-        self._stop_timer()  # aborting a transport that is gone already is an error
+        self._stop_timer()
+        self._transport = None  # aborting one that is gone would end it a second time
         self.lost()
         if not self.ended.done():
             self.ended.set_result(None)

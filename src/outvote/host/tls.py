@@ -120,6 +120,7 @@ class TlsChannel:
         try:
             while chunk := read(_RECORD_BYTES_MAX):
                 chunks.append(chunk)
+            self.finished = True  # reading nothing, where something is wanted, is the goodbye
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:
