@@ -305,7 +305,9 @@ def test_derived_attributes_are_not_in_snapshots_and_start_anew() -> None:
     assert other.snapshot() == machine.snapshot()
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93", b"\x93\x02\x90\xc4\x00", b"\x93\x01\x90\x90", b"\x93\x01\x91\xa1x\x91\x00"])
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x93", b"\x93\x02\x90\xc4\x00", b"\x93\x01\x90\x90", b"\x93\x01\x91\xa1x\x91\x00"]
+)
 def test_a_foreign_snapshot_is_a_lie_and_changes_nothing(damage: bytes) -> None:
     machine = Subject()
     call(machine, "note", "a")
