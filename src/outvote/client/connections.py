@@ -15,6 +15,7 @@ import msgspec
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Lie
+from outvote.host.connection import tune
 from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
@@ -66,6 +67,7 @@ class _Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass
         self._transport.set_write_buffer_limits(high=UNSENT_BYTES_MAX)
+        tune(self._transport.get_extra_info("socket"))
         self.data_received(b"")  # the side that dials speaks first
 
     def data_received(self, data: bytes) -> None:
@@ -202,8 +204,8 @@ class Connections:
             return f"no connection to {host}:{port} within {CONNECT_TIMEOUT_S:g} s"
         except ConnectionRefusedError:
             return f"nobody listens at {host}:{port}"
-        except OSError as error:
-            return f"{host}:{port}: {error.strerror or error}"
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that can be no domain name
+            return f"{host}:{port}: {getattr(error, 'strerror', None) or error}"
         finally:
             if not link.begun.done():
                 link.abort("closed")
