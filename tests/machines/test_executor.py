@@ -130,6 +130,29 @@ def test_acknowledging_forgets_answers_but_never_reaches_the_request_itself_nor_
     assert told(executor) == 6
 
 
+def test_a_client_process_that_began_anew_starts_far_above() -> None:
+    executor = Executor(Tape())
+    deliver(executor, tell(ALICE, 1), tell(ALICE, 2))
+    far = 1 << 60
+    assert deliver(executor, tell(ALICE, far)) == []  # without saying that all before is settled
+    assert numbers(deliver(executor, tell(ALICE, far, acknowledged=far - 1), tell(ALICE, far + 1))) == [far, far + 1]
+    assert deliver(executor, tell(ALICE, 3), tell(ALICE, 2)) == []
+    twin = Executor(Tape())
+    twin.install(executor.checkpoint().data)
+    assert twin.checkpoint() == executor.checkpoint()
+    assert told(executor) == 4
+
+
+def test_the_table_is_written_by_client_whoever_came_first() -> None:
+    first, second = Sessions(), Sessions()
+    answers = [(tell(client, 1), ReplyStatement(client, 1, 1, (b"x",))) for client in (BOB, ALICE)]
+    for request, answer in answers:
+        first.record(request, answer)
+    for request, answer in reversed(answers):
+        second.record(request, answer)
+    assert first.encode() == second.encode()
+
+
 def test_too_many_operations_are_not_executed() -> None:
     executor = Executor(Tape())
     operation = encode_operation("tell", [1])
@@ -159,6 +182,13 @@ def test_kept_answers_are_bounded_and_their_numbers_stay_known() -> None:
     kept = [number for number in range(1, 9) if executor.cached(ALICE, number) is not None]
     assert kept == [5, 6, 7, 8]
     assert len(executor.checkpoint().data) < KEPT_BYTES_MAX + 10_000
+    for replica in (executor, twin):  # the restored one must drop at the same moment
+        deliver(replica, Request(ALICE, 9, 0, (blob,), b""))
+    assert twin.checkpoint() == executor.checkpoint()
+    deliver(
+        executor, Request(ALICE, 10, 9, (blob,), b""), *(Request(ALICE, 10 + n, 9, (blob,), b"") for n in (1, 2, 3))
+    )
+    assert [number for number in range(1, 14) if executor.cached(ALICE, number) is not None] == [10, 11, 12, 13]
     before = executor.checkpoint().data
     assert deliver(executor, Request(ALICE, 1, 0, (blob,), b"")) == []
     assert executor.executed_already(ALICE, 1)

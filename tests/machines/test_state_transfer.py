@@ -111,6 +111,21 @@ def test_a_stall_is_counted_from_the_question_and_rests_the_source() -> None:
     assert len(fetcher.receive(2, manifest)) == 2  # a late answer is as good as any
 
 
+def test_a_source_that_stalled_is_spared_for_a_while() -> None:
+    server, digest = server_of(state(30))
+    fetcher = Fetcher(10, digest, [1, 2])
+    ((source, hint),) = fetcher.start()
+    asked = fetcher.receive(source, server.answer(0, hint)[0])
+    fetcher.tick(0)
+    kept = [hint for source, hint in asked if source == 2]
+    for hint in kept:
+        asked = fetcher.receive(2, server.answer(0, hint)[0])
+    assert fetcher.tick(STALL_NS) == []  # 1 stalled and rests, 2 has its fill
+    (more,) = fetcher.receive(2, server.answer(0, asked[0][1])[0])
+    assert more[0] == 2
+    assert {source for source, _ in fetcher.tick(STALL_NS + REST_NS)} == {1}
+
+
 def lie_in_manifest(server: Server) -> Answer:
     def answer(sender: int, hint: Hint) -> list[Hint]:
         answers = server.answer(sender, hint)

@@ -1,8 +1,9 @@
 """At most once: which requests of each client were executed, and what was answered. Part of the replicated state.
 
 Invariant: a number is executed if and only if it was not executed before, lies above the client's low mark and at
-most OUTSTANDING_MAX above it. The low mark never falls. So the table of one client never holds more than
-OUTSTANDING_MAX numbers, and the table as a whole is bounded by the number of clients in the genesis.
+most OUTSTANDING_MAX above it, where the request's own `acknowledged` raises the low mark first. The low mark never
+falls. So the table of one client never holds more than OUTSTANDING_MAX numbers, and the table as a whole is bounded by
+the number of clients in the genesis.
 """
 
 from __future__ import annotations
