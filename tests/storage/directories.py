@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -41,6 +40,14 @@ def inline(path: Path, reports: list[str] | None = None, segment_bytes_max: int 
 
 
 def copy(source: Path, target: Path) -> Path:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    """Make `target` hold the same files; it may be there already. What is equal is left alone, and nothing is
+    written over: some file systems sync a file that replaces its old content."""
+    target.mkdir(exist_ok=True)
+    contents = {entry.name: entry.read_bytes() for entry in source.iterdir()}
+    for entry in list(target.iterdir()):
+        if entry.name not in contents or entry.read_bytes() != contents[entry.name]:
+            entry.unlink()
+    for name, content in contents.items():
+        if not (target / name).exists():
+            (target / name).write_bytes(content)
     return target

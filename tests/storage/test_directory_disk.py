@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import queue
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,12 @@ from outvote.storage.memory import MemoryDisk
 from outvote.storage.snapshots import list_snapshots, snapshot_name
 
 EMPTY = Recovered(0, b"", b"", [])
+
+
+def make_syncs_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that recover thousands of times and lose no power."""
+    for name in ("fdatasync", "fsync"):
+        monkeypatch.setattr(os, name, lambda fd: None)
 
 
 def read(path: Path, reports: list[str] | None = None) -> Recovered:
@@ -79,8 +87,9 @@ def test_two_generations_are_kept(tmp_path: Path) -> None:
     assert read(tmp_path) == expected
 
 
-def test_every_damaged_byte_is_found_or_harmless(tmp_path: Path) -> None:
+def test_every_damaged_byte_is_found_or_harmless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole directory, byte by byte: never silently fewer records, never other ones."""
+    make_syncs_free(monkeypatch)
     source = tmp_path / "source"
     newest = lived(source)
     older = Recovered(
@@ -97,6 +106,7 @@ def test_every_damaged_byte_is_found_or_harmless(tmp_path: Path) -> None:
                 continue  # padding between the slots
             damaged = bytearray(good)
             damaged[offset] ^= 1 << offset % 8
+            (path / file.name).unlink()
             (path / file.name).write_bytes(damaged)
             reports: list[str] = []
             disk = inline(path, reports)
@@ -118,7 +128,10 @@ def test_every_damaged_byte_is_found_or_harmless(tmp_path: Path) -> None:
     assert outcomes["older durable.mark"] == {"newest"}
 
 
-def test_every_way_to_lose_the_end_of_the_newest_segment_is_rot(tmp_path: Path) -> None:
+def test_every_way_to_lose_the_end_of_the_newest_segment_is_rot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_syncs_free(monkeypatch)
     source = tmp_path / "source"
     lived(source)
     path = copy(source, tmp_path / "copy")
@@ -369,6 +382,39 @@ def test_the_thread_covers_what_piled_up_and_stores_snapshots(tmp_path: Path) ->
     assert read(tmp_path) == Recovered(300, digest(big), big, [*expected, b"last note"])
 
 
+def test_the_thread_promises_only_what_a_finished_sync_covers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = HostThread()
+    disk = DirectoryDisk(tmp_path, CLUSTER, REPLICA, sync="thread", post=host.post)
+    disk.recover()
+    begun, gate = queue.Queue[int](), threading.Semaphore(0)
+    real = os.fdatasync
+
+    def slowly(fd: int) -> None:
+        begun.put(fd)
+        gate.acquire()
+        real(fd)
+
+    seen: list[int] = []
+    disk.on_durable = lambda: seen.append(disk.durable)
+    monkeypatch.setattr(os, "fdatasync", slowly)
+    disk.append([b"1"], [])
+    begun.get(timeout=30)
+    for body in (b"2", b"3"):
+        disk.append([body], [])
+    assert disk.durable == 0
+    gate.release()
+    begun.get(timeout=30)
+    host.run_until(lambda: disk.durable > 0)
+    assert disk.durable == 1, "what was written during a sync waits for the next"
+    gate.release()
+    host.run_until(lambda: disk.durable == 3)
+    assert seen == [1, 3]
+    monkeypatch.undo()
+    disk.close()
+
+
 def test_closing_makes_the_rest_durable(tmp_path: Path) -> None:
     disk = DirectoryDisk(tmp_path, CLUSTER, REPLICA, sync="thread", post=HostThread().post)
     disk.recover()
@@ -432,8 +478,9 @@ def test_a_directory_behaves_as_memory_does(tmp_path: Path, steps: list[Step], t
     disk.close()
 
 
-def test_arbitrary_files_never_end_in_a_traceback(tmp_path: Path) -> None:
+def test_arbitrary_files_never_end_in_a_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random bytes, and random changes to a good directory: recovered, or one of our three errors."""
+    make_syncs_free(monkeypatch)
     source = tmp_path / "source"
     lived(source)
     names = sorted(entry.name for entry in source.iterdir())

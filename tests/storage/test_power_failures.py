@@ -43,22 +43,26 @@ class Life:
         self.failed = False
 
     def run(self, fail_at: int | None, target: Path) -> None:
-        """`target` is filled with what is left."""
+        """`target` is filled with what is left. What an earlier failure left on the drive is durable."""
         fragile = FragileDirectory(self.path)
+        fragile.adopt()
+        self.run_until_killed(fail_at, fragile)
+        fragile.after_power_failure(target, self.chance)
+        fragile.let_go()
+
+    def run_until_killed(self, fail_at: int | None, fragile: FragileDirectory) -> None:
+        """Only the process ends: what it wrote can still be read, and is still not durable."""
         reports: list[str] = []
         disk = inline(self.path, reports, segment_bytes_max=400)
         with pytest.MonkeyPatch.context() as patch:
             fragile.watch(patch)
-            fragile.adopt()
-            fragile.fail_at = fail_at
+            fragile.calls, fragile.fail_at = 0, fail_at
             try:
                 self._begin(disk.recover())
                 self._write(disk)
             except PowerFailure:
                 self.failed = True
         assert all("cut off" in report for report in reports), reports
-        fragile.after_power_failure(target, self.chance)
-        fragile.let_go()
         disk._release()
 
     def _begin(self, found: Recovered) -> None:
@@ -104,3 +108,18 @@ def test_power_fails_before_every_call(tmp_path: Path, seed: int) -> None:
         Life(places[2], second.promise, 0).run(None, places[3])
         fail_at += 1
     assert fail_at > 60
+
+
+def test_what_a_killed_process_left_is_made_durable_before_it_is_believed(tmp_path: Path) -> None:
+    """Killed, recovered from the operating system's cache, and only then the power fails."""
+    for seed in range(60):
+        path = tmp_path / f"{seed}"
+        path.mkdir()
+        fragile = FragileDirectory(path)
+        killed = Life(path, Promise(), seed)
+        killed.run_until_killed(seed * 2, fragile)
+        second = Life(path, killed.promise, seed + 1)
+        second.run_until_killed(killed.chance.randrange(45), fragile)
+        fragile.after_power_failure(tmp_path / f"{seed}.1", second.chance)
+        fragile.let_go()
+        Life(tmp_path / f"{seed}.1", second.promise, 0).run(None, tmp_path / f"{seed}.2")
