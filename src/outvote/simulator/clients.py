@@ -47,7 +47,7 @@ class SimulatedClient:
             self.session.connected(replica)
         self._open: dict[int, tuple[list[Call], Nanos]] = {}
         self._versions: dict[str, int] = {}
-        self.history: list[Operation] = []
+        self.history: list[tuple[int, Operation]] = []  # each with its request's number
 
     @property
     def finished(self) -> bool:
@@ -95,16 +95,18 @@ class SimulatedClient:
         for outcome in outcomes:
             calls, called = self._open.pop(outcome.number)
             if isinstance(outcome, Failed):
-                self.history += [Operation(self.client, called, None, call) for call in calls]
+                self.history += [(outcome.number, Operation(self.client, called, None, call)) for call in calls]
                 continue
-            for (name, args), encoded in zip(calls, outcome.statement.results, strict=True):
+            answered = zip(calls, outcome.statement.results, strict=True)
+            for index, ((name, args), encoded) in enumerate(answered):
                 try:
                     result = self._interface.decode(name, encoded)
                 except (Refused, Mistake, Lie) as error:
                     raise Violation("validity", f"client {self.client} got {error!r} for {name}{args}") from error
                 self._remember(name, args, result)
                 plain = (result.value, result.version) if name == "get" and result is not None else result
-                self.history.append(Operation(self.client, called, now, (name, args), plain))
+                entry = Operation(self.client, called, now, (name, args), plain, index)
+                self.history.append((outcome.number, entry))
 
     def _remember(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         """Versions seen, so that compare-and-set succeeds now and then."""
@@ -113,8 +115,10 @@ class SimulatedClient:
         elif name == "get" and result is not None:
             self._versions[args[0]] = result.version
 
-    def unfinished(self) -> list[Operation]:
+    def unfinished(self) -> list[tuple[int, Operation]]:
         """What was called and not answered: it may have taken effect, or not."""
         return [
-            Operation(self.client, called, None, call) for calls, called in self._open.values() for call in calls
+            (number, Operation(self.client, called, None, call))
+            for number, (calls, called) in self._open.items()
+            for call in calls
         ]

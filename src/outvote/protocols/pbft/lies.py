@@ -13,8 +13,8 @@ from outvote.protocols.pbft.messages import (
     Checkpoint,
     Commit,
     NewView,
-    PrePrepare,
     Prepare,
+    PrePrepare,
     Status,
     ViewChange,
 )

@@ -194,7 +194,7 @@ class PbftReplica(Core):
         """
         state = self.state
         if not state.active:
-            if len(view_change.supporters(state)) < state.committee.quorum:
+            if view_change.left_with_us(state) < state.committee.quorum:
                 state.timers.cancel("view")
             elif state.timers.deadline("view") == NEVER:
                 growth = min(2 ** max(0, state.fruitless_views - 1), state.config.view_timeout_growth_max)

@@ -112,6 +112,12 @@ def supporters(state: State) -> list[SealedViewChange]:
     ]
 
 
+def left_with_us(state: State) -> int:
+    """How many replicas have left all views below ours. Those that already ask for a higher view count: without them
+    the timer could stop for ever, with some waiting for one view and some for the next, each short of a quorum."""
+    return sum(1 for quoted in state.view_changes.values() if quoted.message.view >= state.view)
+
+
 def try_new_view(state: State) -> None:
     """The new primary announces its view once a quorum asked for it."""
     if state.active or state.leader() != state.me or state.announced is not None:

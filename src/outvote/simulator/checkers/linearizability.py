@@ -45,6 +45,7 @@ class Operation(NamedTuple):
     returned: Nanos | None
     operation: Hashable  # what the model understands
     result: object = UNKNOWN
+    hint: int = 0  # where the answer claims to stand in the order: only decides what is tried first
 
 
 class Model(ABC, Generic[State]):
@@ -219,11 +220,12 @@ class _Search(Generic[State]):
             number += 1
         if horizon is None:
             raise ValueError("a configuration with nothing left to place has no successors")
-        numbers.sort(key=self.return_of)  # what must come first soonest is tried first
+        numbers.sort(key=self.rank_of)  # what claims to come first, or must come first soonest, is tried first
         return numbers, horizon
 
-    def return_of(self, number: int) -> Nanos:
-        return self.completed[number].returned or 0
+    def rank_of(self, number: int) -> tuple[int, Nanos]:
+        entry = self.completed[number]
+        return entry.hint, entry.returned or 0
 
     def remember(self, horizon: tuple[Nanos, int], state: State) -> None:
         """Every return before `horizon` has been explained, so the offending prefix ends there or later."""
