@@ -179,7 +179,6 @@ class StateMachine(Machine):
                 f"a snapshot of {', '.join(names)}, and the class {blueprint.name} declares "
                 f"{', '.join(blueprint.attributes)}"
             )
-        vars(self).clear()
         for name, value in zip(names, msgspec.structs.astuple(state), strict=True):
             setattr(self, name, value)
         for name in blueprint.derived:
