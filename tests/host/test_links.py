@@ -347,6 +347,7 @@ def test_half_open_connections_are_ended_in_time(cluster: Cluster, run: Run, mon
 
 def test_silent_connections_cannot_keep_others_out(cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "HANDSHAKES_MAX", 3)
+    monkeypatch.setattr(connection, "HANDSHAKE_TIMEOUT_S", 10 * DEADLINE_S)
 
     async def scenario() -> None:
         at = free_ports(cluster)
@@ -530,12 +531,20 @@ def test_a_paused_party_waits_and_loses_nothing(cluster: Cluster, run: Run) -> N
             other.send(Ask(99))
             await eventually(lambda: (CLIENT + 1, Ask(99)) in zero.messages)
             assert len(zero.frames) + len(zero.messages) < 10
+            outgoing = one.links._outgoing[0]
+            assert len(outgoing.queue) > 0, "frames wait in the queue that is bounded, not in the socket's buffer"
+            assert outgoing._connection is not None
+            assert outgoing._connection.bytes_unsent - outgoing.queue.bytes_waiting < 2 << 20
             late = await dial(at, 0)
+            await eventually(lambda: len(zero.links.gate.connections(CLIENT)) == 2)
             late.send(Ask(1000))
+            other.send(Ask(100))
+            await eventually(lambda: (CLIENT + 1, Ask(100)) in zero.messages)
+            assert (CLIENT, Ask(1000)) not in zero.messages
             zero.links.resume(1)
             zero.links.resume(CLIENT)
             await eventually(lambda: len(zero.frames) == 201 - one.observer.counts.get("frame_dropped", 0))
-            await eventually(lambda: len(zero.messages) == 203)
+            await eventually(lambda: len(zero.messages) == 204)
 
     run(scenario())
 

@@ -167,3 +167,13 @@ def test_unusable_key_files_are_a_mistake(made: Path, tmp_path: Path) -> None:
     broken = msgspec.structs.replace(keys, tls_key=tmp_path / "tls.key")
     with pytest.raises(Mistake, match=r"tls\.key cannot be used for TLS"):
         pinned(made).accepting_context(broken)
+
+
+def test_a_trusted_certificate_of_nobody_is_refused(made: Path) -> None:
+    """Should OpenSSL ever accept more than it is given, the comparison of bytes still decides."""
+    everybody, nobody = pinned(made), PinnedCertificates({})
+    dialing = TlsChannel(TlsSide(everybody.dialing_context(load_client_keys(made)), everybody, accepting=False))
+    accepting = TlsChannel(TlsSide(everybody.accepting_context(load_replica_keys(made, 0)), nobody, accepting=True))
+    shake(accepting, dialing)
+    with pytest.raises(Lie, match=r"a certificate that cluster\.toml does not name"):
+        accepting.identity()
