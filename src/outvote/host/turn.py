@@ -12,7 +12,7 @@ promise no sooner than others could; and what the core has not admitted costs no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Request
 from outvote.errors import Lie
@@ -121,12 +121,12 @@ class Turn:
         self._requests.append(request)
         return None
 
-    def report(self, ask: Ask) -> Report:
-        """How this replica stands, in its own words."""
+    def report(self, ask: Ask, counters: Mapping[str, int]) -> Report:
+        """How this replica stands, in its own words; with the host's counters beside the turn's."""
         executor = self.executor
         return Report(
             ask.nonce, self.me, self.protocol, self.core.standing(), executor.time, executor.history,
-            *self._checkpoint, dict(self.counters),
+            *self._checkpoint, {**counters, **self.counters},
         )
 
     # ------------------------------------------------------------------ the turn

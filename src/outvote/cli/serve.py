@@ -1,0 +1,100 @@
+"""Runs one replica in this process until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from outvote.configuration.files import load_genesis, load_replica_keys
+from outvote.configuration.machine_class import load_machine
+from outvote.core.committee import Committee
+from outvote.host.node import Node
+from outvote.host.voice import Voice
+from outvote.protocols.catalogue import protocol
+from outvote.storage.directory import Sync
+from outvote.types import ReplicaId
+
+
+def run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """On uvloop where the platform has it."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+def make_node(
+    directory: Path,
+    replica: ReplicaId,
+    *,
+    say: Callable[[str], None],
+    data: Path | None = None,
+    sync: Sync = "auto",
+    listen: tuple[str, int] | None = None,
+    voice_of: Callable[[Voice], Voice] | None = None,
+) -> Node:
+    """A node from a cluster's directory. Raises Mistake; needs a running event loop."""
+    genesis = load_genesis(directory)
+    keys = load_replica_keys(directory, replica, genesis)
+    entry = protocol(genesis.protocol)
+    parameters = {name: getattr(genesis.parameters, name) for name in genesis.parameters.__struct_fields__}
+    return Node(
+        genesis,
+        keys,
+        core=entry.make(replica, Committee(genesis.n), parameters),
+        messages=entry.messages,
+        records=entry.records,
+        machine=load_machine(genesis.machine)(),
+        say=say,
+        data=data,
+        sync=sync,
+        listen=listen,
+        voice_of=voice_of,
+    )
+
+
+async def serve(make: Callable[[], Node], ready: Callable[[Node], None], say: Callable[[str], None]) -> None:
+    """Start, serve until SIGTERM, SIGINT or failure, stop. Raises what stopped the replica."""
+    node = make()
+    await node.start()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        with suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt instead
+            loop.add_signal_handler(name, stop.set)
+    ready(node)
+    stopping = loop.create_task(stop.wait())
+    await asyncio.wait([stopping, node.finished], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    failed = node.finished.exception() if node.finished.done() else None
+    await node.stop()
+    if failed is not None:
+        raise failed
+    say("stopped")
+
+
+def say_to_stderr(replica: ReplicaId) -> Callable[[str], None]:
+    """One line at a time, flushed: a supervisor may read it."""
+
+    def say(text: str) -> None:
+        print(f"replica {replica}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+    return say
+
+
+def run_replica(directory: Path, replica: ReplicaId, *, data: Path | None = None, sync: Sync = "auto") -> None:
+    """What `outvote run` does. Raises Mistake, BrokenStorage or Rot, each with a sentence."""
+    say = say_to_stderr(replica)
+
+    def ready(node: Node) -> None:
+        standing = node.turn.core.standing()
+        say(f"serving; view {standing.view}, position {standing.position}")
+
+    run_loop(serve(lambda: make_node(directory, replica, say=say, data=data, sync=sync), ready, say))

@@ -1,0 +1,189 @@
+"""One replica as a process: the turn on asyncio's clock, real links and a real disk.
+
+The turn runs at most once a pass of the event loop, over everything that came in during the pass: so inputs are
+batched by load, every peer gets one write, and one sync covers many promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from outvote.configuration.files import PartyKeys
+from outvote.configuration.genesis import Genesis
+from outvote.core.contract import Core, Message, Record
+from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.errors import BrokenStorage, Lie
+from outvote.host.links import Links
+from outvote.host.turn import Turn
+from outvote.host.voice import Voice
+from outvote.machines.contract import Machine
+from outvote.machines.executor import Executor
+from outvote.machines.state_transfer import FetchManifest, FetchPart, Manifest, Part
+from outvote.observe.journal import Journal
+from outvote.storage.directory import DirectoryDisk, Sync
+from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
+from outvote.wire.client_messages import Ask, Submit, ToReplica
+from outvote.wire.codec import Codec, RecordCodec
+
+TRANSFER_MESSAGES: tuple[type[Message], ...] = (FetchManifest, Manifest, FetchPart, Part)
+
+
+class HostClock:
+    """The machine's clocks."""
+
+    def now(self) -> Nanos:
+        return time.monotonic_ns()
+
+    def wall(self) -> Nanos:
+        return time.time_ns()
+
+
+class Node:
+    """Start, serve, stop. `finished` ends with the error that stopped the replica, or with None after `stop`."""
+
+    def __init__(
+        self,
+        genesis: Genesis,
+        keys: PartyKeys,
+        *,
+        core: Core,
+        messages: Sequence[type[Message]],
+        records: Sequence[type[Record]],
+        machine: Machine,
+        say: Callable[[str], None],
+        data: Path | None = None,
+        sync: Sync = "auto",
+        listen: tuple[str, int] | None = None,
+        voice_of: Callable[[Voice], Voice] | None = None,
+    ) -> None:
+        """`core`: of the genesis's protocol. `data`: the log's directory, beside the keys unless given. `voice_of`:
+        replaces the honest voice, for demonstrations with a traitor. Needs a running event loop."""
+        self._loop = asyncio.get_running_loop()
+        self.journal = Journal(say, (data or keys.data) / "evidence")
+        cluster = genesis.identity()
+        seal_domain = domain(cluster, genesis.epoch)
+        codec = Codec((*messages, *TRANSFER_MESSAGES), genesis.epoch)
+        self._links = Links(
+            genesis,
+            keys,
+            self.journal,
+            on_replica_frame=self._on_replica_frame,
+            on_client_message=self._on_client_message,
+            listen=listen,
+        )
+        self._disk = DirectoryDisk(
+            data or keys.data, cluster, keys.party, sync=sync, post=self._post, report=say
+        )
+        self._disk.on_durable = self._poke
+        voice = Voice(keys.party, genesis.n, Ed25519Sealer(seal_domain, keys.signing), codec, self._links)
+        self.turn = Turn(
+            core,
+            Executor(machine),
+            protocol=genesis.protocol,
+            codec=codec,
+            records=RecordCodec(records),
+            voice=voice_of(voice) if voice_of is not None else voice,
+            opener=Ed25519Opener(seal_domain, genesis.public_keys()),
+            disk=self._disk,
+            clock=HostClock(),
+            observer=self.journal,
+        )
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        self._scheduled = False
+        self._wake_at: Nanos = NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._open = False
+
+    async def start(self) -> None:
+        """Recover from the disk, then listen. Raises Mistake, Rot or BrokenStorage, each with a sentence."""
+        try:
+            self.turn.recover()
+            await self._links.start()
+        except BaseException:
+            await self._links.stop()
+            self._disk.close()
+            raise
+        self._open = True
+        self._poke()
+
+    async def stop(self) -> None:
+        """Stop in order. Nothing depends on it: a kill loses no promise."""
+        was_open, self._open = self._open, False
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._links.stop()
+        if was_open:
+            try:
+                self._disk.close()
+            except BrokenStorage as error:
+                self.journal.note(str(error))
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def counters(self) -> dict[str, int]:
+        return {**self.journal.counters, **self.turn.counters}
+
+    def _on_replica_frame(self, replica: ReplicaId, body: bytes) -> None:
+        try:
+            self.turn.hear(replica, body)
+        except Lie as lie:
+            self.journal.lie(replica, "frame", str(lie))
+        self._poke()
+
+    def _on_client_message(self, client: ClientId, message: ToReplica) -> None:
+        if isinstance(message, Submit):
+            refusal = self.turn.request(client, message.request)
+            if refusal is not None:
+                self._links.answer(client, refusal)
+            self._poke()
+        elif isinstance(message, Ask):
+            self._links.answer(client, self.turn.report(message, self.journal.counters))
+
+    def _post(self, action: Callable[[], None]) -> None:
+        """From the disk's thread to ours."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(action)
+
+    def _poke(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        if not self._open:
+            return
+        try:
+            wake_at = self.turn.run()
+        except BrokenStorage as error:
+            self._fail(error)
+            return
+        except Exception as error:
+            self._fail(error)
+            return
+        self._links.flush()
+        if wake_at != self._wake_at:
+            self._arm(wake_at)
+
+    def _arm(self, wake_at: Nanos) -> None:
+        self._wake_at = wake_at
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if wake_at < NEVER:
+            delay = max(0, wake_at - time.monotonic_ns()) / SECOND
+            self._timer = self._loop.call_later(delay, self._woken)
+
+    def _woken(self) -> None:
+        self._timer = None
+        self._wake_at = NEVER
+        self._poke()
+
+    def _fail(self, error: Exception) -> None:
+        """Say nothing more: a promise that may not be durable must not be followed by another."""
+        self._open = False
+        if not self.finished.done():
+            self.finished.set_exception(error)
