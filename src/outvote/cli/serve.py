@@ -71,7 +71,7 @@ async def serve(make: Callable[[], Node], ready: Callable[[Node], None], say: Ca
             loop.add_signal_handler(name, stop.set)
     ready(node)
     stopping = loop.create_task(stop.wait())
-    await asyncio.wait([stopping, node.finished], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait((stopping, asyncio.ensure_future(node.finished)), return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     failed = node.finished.exception() if node.finished.done() else None
     await node.stop()
