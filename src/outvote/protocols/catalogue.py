@@ -33,6 +33,8 @@ class Protocol(NamedTuple):
     variant: Callable[[Message, int], Message | None]  # what a liar could say instead, for the adversaries
     ordering: tuple[str, ...]  # the message types that the paper's formula counts
     formula: Callable[[int], int]  # of n: messages of those types in one decision without faults
+    marks: Callable[[Record], tuple[str, ...]]  # what a record is a sign of, for the simulator's coverage
+    expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
 
 
 def _make_pbft(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> PbftReplica:
@@ -59,6 +61,8 @@ PBFT: Final = Protocol(
     variant=pbft_lies.variant,
     ordering=("PrePrepare", "Prepare", "Commit"),
     formula=lambda n: 2 * n * (n - 1),
+    marks=pbft_records.marks,
+    expected_marks=pbft_records.MARKS,
 )
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {PBFT.name: PBFT}

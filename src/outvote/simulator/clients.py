@@ -38,6 +38,8 @@ class SimulatedClient:
         self._keys = plan.keys
         self._outstanding = plan.outstanding
         self._to_start = plan.operations_each
+        self._pause_max = plan.pause_max
+        self._next_at: Nanos = 0  # not before this, so that the work is spread over the faults
         self._values = 0
         self._interface = interface
         self._send = send
@@ -55,14 +57,16 @@ class SimulatedClient:
 
     def start(self, now: Nanos) -> Nanos:
         """Issue what may be issued, send what is due; returns the next deadline."""
-        while self._to_start and len(self._open) < self._outstanding:
+        while self._to_start and len(self._open) < self._outstanding and now >= self._next_at:
+            if self._pause_max:
+                self._next_at = now + self._rng.randrange(self._pause_max)
             calls = [self._draw() for _ in range(min(self._to_start, self._rng.choice((1, 1, 3))))]
             self._to_start -= len(calls)
             operations = [self._interface.encode(*call) for call in calls]
             number = self.session.submit(operations, now)
             self._open[number] = (calls, now)
             self._sent(self.client, number, tuple(operations))
-        return self._flush()
+        return self._flush(now)
 
     def tick(self, now: Nanos) -> Nanos:
         self._settle(self.session.tick(now), now)
@@ -72,10 +76,10 @@ class SimulatedClient:
         self._settle(self.session.receive(replica, message, now), now)
         return self.start(now)
 
-    def _flush(self) -> Nanos:
+    def _flush(self, now: Nanos) -> Nanos:
         for replica, message in self.session.take_outgoing():
             self._send(self.client, replica, message)
-        return min(self.session.next_deadline(), NEVER)
+        return min(self.session.next_deadline(), self._next_at if self._to_start and self._next_at > now else NEVER)
 
     def _draw(self) -> Call:
         rng = self._rng

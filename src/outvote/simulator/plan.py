@@ -27,6 +27,7 @@ class Plan(NamedTuple):
     clients: int
     operations_each: int
     outstanding: int
+    pause_max: Nanos  # a client waits up to so long before its next request; 0: it does not wait
     keys: int
     parameters: dict[str, int]
     loss: float
@@ -62,6 +63,7 @@ def draw(seed: int) -> Plan:
     interval = rng.choice((2, 4, 8, 16))
     faults_end = rng.randrange(3, 9) * SECOND
     liars = _liars(rng, n)
+    operations_each = rng.choice((10, 20, 40))
     # Liars count as faulty: together with them at most f replicas are down at a time, or nothing could be decided.
     faults: list[Fault] = []
     if crashing:
@@ -72,8 +74,10 @@ def draw(seed: int) -> Plan:
         seed=seed,
         n=n,
         clients=rng.choice((1, 2, 3)),
-        operations_each=rng.choice((10, 20, 40)),
+        operations_each=operations_each,
         outstanding=rng.choice((1, 3, 8)),
+        # Without pauses all work is done in the first tenth of a second, and most faults fall into idleness.
+        pause_max=rng.choice((0, 2, 3, 4)) * faults_end // operations_each,
         keys=rng.choice((1, 3, 6)),
         parameters={
             "checkpoint_interval": interval,

@@ -19,7 +19,7 @@ from outvote.simulator.adversaries.catalogue import behaviour
 from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.clocks import SkewedClock
 from outvote.simulator.disk import SimulatedDisk
-from outvote.storage.contract import Ticket
+from outvote.storage.contract import Recovered, Ticket
 from outvote.types import FIRST_CLIENT, NEVER, ClientId, Digest, Nanos, PartyId, Position, ReplicaId, Seal
 from outvote.wire.client_messages import ReplyStatement, ToClient
 
@@ -64,9 +64,16 @@ class CrashingDisk(SimulatedDisk):
         self.replica.port_call()
         return ticket
 
+    def recover(self) -> Recovered:
+        torn = self.torn_tails
+        recovered = super().recover()
+        self.replica.world.mark("torn tails", self.torn_tails - torn)
+        return recovered
+
     def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
         self.replica.port_call()
         super().keep(position, digest, snapshot, head)
+        self.replica.world.mark("stable checkpoints")
 
 
 class SimulatedReplica:
@@ -90,6 +97,7 @@ class SimulatedReplica:
         self._liar_rng = Random(rng.random())
         self._crash_in = 0  # port calls until the crash; 0 for none ordered
         self._poked = False
+        self._recovering = False
         self._wake: Nanos = NEVER
 
     # ------------------------------------------------------------------ life
@@ -113,7 +121,9 @@ class SimulatedReplica:
         if self.honest:
             world.check.order.restarted(self.me, 0)
         world.log(str(self.me), "starts")
+        self._recovering = True
         self._guard(self.turn.recover)
+        self._recovering = False
         self.poke()
 
     def crash_after(self, calls: int) -> None:
@@ -136,6 +146,7 @@ class SimulatedReplica:
             action(*arguments)
         except Crashed:
             self.crashes += 1
+            self.world.mark("crashes")
             self.turn = None
             self._wake = NEVER
             self.disk.crash()
@@ -184,13 +195,11 @@ class SimulatedReplica:
     def hear(self, sender: ReplicaId, body: bytes) -> None:
         if self.turn is None:
             return
+        self.world.trace.heard(self.world.now, self.me, sender, body)
         try:
             self.turn.hear(sender, body)
         except Lie as lie:
             self.lie(sender, "frame", str(lie))
-        if self.world.trace is not None:
-            message, _ = self.world.codec.decode(body)
-            self.world.log(str(self.me), f"<- {sender} {shorten(message)}")
         self.poke()
 
     def request(self, client: ClientId, request: Request) -> None:
@@ -207,6 +216,7 @@ class SimulatedReplica:
 
     def send(self, receiver: ReplicaId, body: bytes) -> None:
         self.port_call()
+        self.world.trace.sent(self.world.now, self.me, receiver, body)
         self.world.send(self.me, receiver, body)
 
     def answer(self, client: ClientId, message: ToClient) -> None:
@@ -218,6 +228,7 @@ class SimulatedReplica:
 
     def lie(self, party: PartyId, kind: str, text: str) -> None:
         self.count(f"lie:{kind}")
+        self.world.mark("lies dropped")
         if self.honest and party not in self.world.liars:
             # Only liars may ever be heard lying: a correct replica or client says nothing that another must drop.
             raise Violation("no false lies", f"replica {self.me} took for a lie of honest {party}: {text}")
@@ -225,6 +236,7 @@ class SimulatedReplica:
 
     def evidence(self, party: ReplicaId, first: tuple[Struct, Seal], second: tuple[Struct, Seal]) -> None:
         self.count("convicted")
+        self.world.mark("evidence found")
         self.world.log(str(self.me), f"evidence against {party}")
         if party not in self.world.liars:
             self.world.accused_wrongly(party, first[0], second[0])
@@ -241,6 +253,8 @@ class SimulatedReplica:
     def delivered(self, delivery: Delivery, replies: list[ReplyStatement], history: Digest) -> None:
         requests = " ".join(f"{one.client - FIRST_CLIENT}#{one.number}" for one in delivery.requests)
         self.world.log(str(self.me), f"delivers {delivery.position} [{requests}]")
+        if any(one.position != delivery.position for one in replies) or len(replies) < len(delivery.requests):
+            self.world.mark("requests ordered twice")
         if self.honest:
             self.world.check.order.delivered(self.me, delivery)
             self.world.check.exactly_once.executed(self.me, delivery, replies)
@@ -248,23 +262,18 @@ class SimulatedReplica:
 
     def installed(self, position: Position, history: Digest) -> None:
         self.world.log(str(self.me), f"installs the state of {position}")
+        if not self._recovering:
+            self.world.mark("states fetched")
         if self.honest:
             self.world.check.order.restarted(self.me, position)
             self.world.check.digests.told("history", self.me, position, history)
 
     def recorded(self, bodies: list[bytes]) -> None:
+        world = self.world
+        world.trace.recorded(world.now, self.me, bodies)
         if self.honest:
             for body in bodies:
-                self.world.check.certificates.recorded(self.me, self.world.records.decode(body))
-
-
-def shorten(message: object) -> str:
-    """A message for the trace: kind and the fields that fit."""
-    fields = []
-    for name in getattr(message, "__struct_fields__", ()):
-        value = getattr(message, name)
-        if isinstance(value, bytes):
-            fields.append(f"{name}={value.hex()[:8]}")
-        elif isinstance(value, bool | int):
-            fields.append(f"{name}={value}")
-    return f"{type(message).__name__} {' '.join(fields)}"
+                record = world.records.decode(body)
+                world.check.certificates.recorded(self.me, record)
+                for mark in world.protocol.marks(record):
+                    world.mark(mark)

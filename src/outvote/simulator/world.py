@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
-from hashlib import blake2b
 from random import Random
 
 from outvote.core.committee import Committee
@@ -32,6 +31,7 @@ from outvote.simulator.network import SimulatedNetwork
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.replica import SimulatedReplica
 from outvote.simulator.seals import SealRegistry
+from outvote.simulator.trace import Trace
 from outvote.types import FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId
 from outvote.wire.client_messages import OPERATIONS_MAX, Refusal, Submit, ToClient, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
@@ -74,8 +74,8 @@ class World:
         self.codec = Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0)
         self.records = RecordCodec(protocol.records)
         self.machine = machine
-        self.trace: list[str] | None = [] if keep_trace else None
-        self._hash = blake2b(digest_size=16)
+        self.trace = Trace(self.codec, self.records, keep_trace)
+        self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self._heap: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._scheduled = 0
         self.events = 0
@@ -97,14 +97,16 @@ class World:
         heapq.heappush(self._heap, (self.now + max(0, delay), self._scheduled, action))
 
     def log(self, who: str, what: str) -> None:
-        """One line of the trace; hashed always, kept on demand."""
-        line = f"{self.now / 1e6:12.3f}ms {who:>8} {what}"
-        self._hash.update(line.encode())
-        if self.trace is not None:
-            self.trace.append(line)
+        """One line of the trace."""
+        self.trace.line(self.now, who, what)
+
+    def mark(self, what: str, amount: int = 1) -> None:
+        """This run went through one more of these."""
+        if amount:
+            self.marks[what] = self.marks.get(what, 0) + amount
 
     def trace_digest(self) -> str:
-        return self._hash.hexdigest()
+        return self.trace.digest()
 
     def run(self) -> None:
         """Safety phase with faults, then heal and demand that every operation completes."""

@@ -10,6 +10,7 @@ from typing import Final
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Note, Record
 from outvote.protocols.pbft.messages import (
+    NULL_DIGEST,
     Batch,
     CheckpointCertificate,
     CommitCertificate,
@@ -94,3 +95,15 @@ def certificates(record: Record, committee: Committee) -> list[tuple[list[Claim]
                 found.append((one.message.stable.claims(), quorum))
         return found
     return []
+
+
+MARKS: Final = ("views entered", "prepared certificates carried over", "null batches proposed")
+
+
+def marks(record: Record) -> tuple[str, ...]:
+    """Which of MARKS this record is a sign of: what a batch of simulated runs must not have missed."""
+    if not isinstance(record, Entered):
+        return ()
+    digests = [digest for _, digest in record.message.proposals]
+    carried = (MARKS[1],) if any(digest != NULL_DIGEST for digest in digests) else ()
+    return MARKS[0], *carried, *((MARKS[2],) if NULL_DIGEST in digests else ())

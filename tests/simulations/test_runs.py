@@ -1,0 +1,106 @@
+"""A seed is a run: in any process, under any hash seed; and a batch of seeds has been through everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import outvote
+from outvote.cli.simulate import replay, simulate
+from outvote.core.contract import Message
+from outvote.errors import Mistake
+from outvote.simulator.runs import BATCH_SEEDS, run_seed, run_seeds
+
+SOURCES = Path(outvote.__file__).parent.parent
+SEEDS = (3, 8, 21, 34, 55, 89)
+PROGRAM = f"""
+from outvote.simulator.runs import run_seed
+for seed in {SEEDS}:
+    print(run_seed("pbft", seed).digest)
+"""
+
+
+def digests_under(hash_seed: str) -> list[str]:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(SOURCES)}
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout.split()
+
+
+def test_same_seed_same_trace_in_every_process_and_under_every_hash_seed() -> None:
+    here = [run_seed("pbft", seed).digest for seed in SEEDS]
+    assert len(set(here)) == len(SEEDS), "different seeds are different runs"
+    for hash_seed in ("0", "1", "4242"):
+        assert digests_under(hash_seed) == here
+
+
+def test_keeping_the_trace_does_not_change_the_run() -> None:
+    plain, kept = run_seed("pbft", 5), run_seed("pbft", 5, keep_trace=True)
+    assert plain.digest == kept.digest
+    assert not plain.trace
+    assert any("delivers" in line for line in kept.trace)
+    assert any("PrePrepare" in line for line in kept.trace)
+
+
+def test_a_batch_holds_and_covers_everything() -> None:
+    summary = run_seeds("pbft", range(1000, 1000 + BATCH_SEEDS), workers=1)
+    assert [(failure.seed, failure.violation) for failure in summary.failures] == []
+    assert summary.missed == ()
+    assert all(summary.marks[name] > 0 for name in summary.marks)
+    assert summary.ok
+
+
+def test_workers_give_the_same_results_in_the_same_order() -> None:
+    seen: list[tuple[int, str]] = []
+    run_seeds("pbft", range(12), 2, lambda result: seen.append((result.seed, result.digest)))
+    assert seen == [(seed, run_seed("pbft", seed).digest) for seed in range(12)]
+
+
+def test_simulate_prints_coverage_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert simulate("pbft", 5, first=7, workers=1) == 0
+    told = capsys.readouterr().out
+    assert "5 runs of pbft" in told
+    assert "views entered" in told
+    assert "every invariant held in every run" in told
+
+
+def test_a_failure_is_told_with_the_line_that_replays_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(_message: Message, _seal: bytes) -> bytes:
+        raise KeyError("planted")
+
+    monkeypatch.setattr("outvote.wire.codec.Codec.encode", staticmethod(nothing))
+    assert simulate("pbft", 1, first=17, workers=1) == 1
+    told = capsys.readouterr().out
+    assert "FAILED   outvote replay 17 --protocol pbft" in told
+    assert "1 failed" in told
+    assert simulate("pbft", 1, first=17, workers=1, json_output=True) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["failures"][0]["replay"] == "outvote replay 17 --protocol pbft"
+    assert replay("pbft", 17) == 1
+    assert "planted" in capsys.readouterr().out
+
+
+def test_replay_prints_plan_trace_and_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert replay("pbft", 5) == 0
+    told = capsys.readouterr().out
+    result = run_seed("pbft", 5, keep_trace=True)
+    assert told.startswith("plan ")
+    assert result.plan in told
+    assert all(line in told for line in result.trace[-20:])
+    assert result.digest in told
+    assert replay("pbft", 5, tail=3) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 3
+
+
+def test_impossible_numbers_are_mistakes() -> None:
+    for seeds, workers in ((0, 1), (1, 0)):
+        with pytest.raises(Mistake):
+            simulate("pbft", seeds, workers=workers)
+    with pytest.raises(Mistake, match="no protocol"):
+        simulate("paxos", 1)
