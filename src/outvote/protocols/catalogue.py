@@ -31,6 +31,7 @@ class Protocol(NamedTuple):
     make: Callable[[ReplicaId, Committee, Mapping[str, int]], Core]  # parameters of the genesis, by name
     certificates: Callable[[Record, Committee], list[Certificate]]  # what a record relies on
     variant: Callable[[Message, int], Message | None]  # what a liar could say instead, for the adversaries
+    agreement: Callable[[Message], tuple[Message, ...]]  # votes of one who agrees with whatever it hears
     ordering: tuple[str, ...]  # the message types that the paper's formula counts
     formula: Callable[[int], int]  # of n: messages of those types in one decision without faults
     marks: Callable[[Record], tuple[str, ...]]  # what a record is a sign of, for the simulator's coverage
@@ -59,6 +60,7 @@ PBFT: Final = Protocol(
     make=_make_pbft,
     certificates=pbft_records.certificates,
     variant=pbft_lies.variant,
+    agreement=pbft_lies.agreement,
     ordering=("PrePrepare", "Prepare", "Commit"),
     formula=lambda n: 2 * n * (n - 1),
     marks=pbft_records.marks,

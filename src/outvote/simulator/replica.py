@@ -111,7 +111,7 @@ class SimulatedReplica:
         voice = Voice(self.me, world.plan.n, world.registry.sealer(self.me), world.codec, self)
         for liar, names in world.plan.liars:
             if liar == self.me:
-                sins = [behaviour(name, self._liar_rng, world.protocol.variant, world.plan.n) for name in names]
+                sins = [behaviour(name, self._liar_rng, world.protocol, world.plan.n) for name in names]
                 voice = TraitorVoice.over(voice, sins)
         self.turn = Turn(
             core, WatchedExecutor(self), protocol=world.protocol.name, codec=world.codec, records=world.records,
@@ -200,6 +200,8 @@ class SimulatedReplica:
             self.turn.hear(sender, body)
         except Lie as lie:
             self.lie(sender, "frame", str(lie))
+        if isinstance(self.turn.voice, TraitorVoice):
+            self._guard(self.turn.voice.overhear, body)
         self.poke()
 
     def request(self, client: ClientId, request: Request) -> None:

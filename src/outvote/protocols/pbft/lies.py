@@ -12,6 +12,8 @@ from outvote.protocols.pbft.messages import (
     Batch,
     Checkpoint,
     Commit,
+    Decided,
+    FetchedBatch,
     NewView,
     Prepare,
     PrePrepare,
@@ -37,8 +39,20 @@ def variant(message: Message, choice: int) -> Message | None:
     if isinstance(message, ViewChange):
         return msgspec.structs.replace(message, prepared=())  # as if nothing had ever been prepared here
     if isinstance(message, NewView):
-        forged = tuple((position, NULL_DIGEST) for position, _ in message.proposals)
-        return msgspec.structs.replace(message, proposals=forged or ((1, NULL_DIGEST),))
+        # Nothing was prepared, says the lie: then every position is free for another proposal. Or where nothing
+        # was, something is claimed.
+        return msgspec.structs.replace(message, proposals=() if message.proposals else ((1, NULL_DIGEST),))
+    if isinstance(message, Decided | FetchedBatch):
+        batch = Batch(message.batch.time + choice, message.batch.requests)
+        return msgspec.structs.replace(message, batch=batch)
     if isinstance(message, Status):
         return msgspec.structs.replace(message, delivered=0, phases=b"")  # please send me everything again
     return None
+
+
+def agreement(message: Message) -> tuple[Message, ...]:
+    """Every vote for what this message names: as if it were prepared and committed, whatever else was."""
+    if isinstance(message, PrePrepare | Prepare | Commit):
+        place = (message.view, message.position, message.digest)
+        return Prepare(*place), Commit(*place)
+    return ()

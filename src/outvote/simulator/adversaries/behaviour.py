@@ -6,23 +6,23 @@ anything is sealed. So a traitor can say what it likes, but only under its own k
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
 
 from outvote.core.contract import ALL, Hint, Message
+from outvote.errors import Lie
 from outvote.host.voice import Voice
+from outvote.protocols.catalogue import Protocol
 from outvote.types import ClientId, ReplicaId, Seal, View
 from outvote.wire.client_messages import ReplyStatement
-
-Variant = Callable[[Message, int], Message | None]
 
 
 class Behaviour:
     """The honest one. Subclasses override what they lie about."""
 
-    def __init__(self, rng: Random, variant: Variant, n: int) -> None:
+    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
         self.rng = rng
-        self.variant = variant  # of the protocol: what could be said instead
+        self.variant = protocol.variant  # what could be said instead
+        self.agreement = protocol.agreement  # what somebody says who agrees with everything
         self.n = n
 
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
@@ -32,6 +32,14 @@ class Behaviour:
     def answer(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
         """What a client is told; None for nothing."""
         return statement
+
+    def seal(self, receiver: ReplicaId, seal: Seal) -> Seal:
+        """The seal that `receiver` gets under what it is told."""
+        return seal
+
+    def heard(self, message: Message) -> list[Message]:
+        """What is said to everybody because another replica said `message`."""
+        return []
 
     def again(self) -> list[tuple[ReplicaId, bytes]]:
         """Bodies sent before, to be sent once more now."""
@@ -69,6 +77,18 @@ class TraitorVoice(Voice):
         if told is not None:
             super().answer(client, told, view)
 
+    def overhear(self, body: bytes) -> None:
+        """A frame from another replica came in: it may call for a comment."""
+        try:
+            message, _ = self.codec.decode(body)
+        except Lie:
+            return
+        for behaviour in self.behaviours:
+            for said in behaviour.heard(message):
+                seal = self.sealer.seal(said.statement()) if said.sealed else b""
+                for other in self.others:
+                    self._say(other, self.codec.encode(said, seal))
+
     def _tell(self, receiver: ReplicaId, message: Message, honest: Seal) -> None:
         for other in self.others if receiver == ALL else (receiver,):
             if other == self.me:
@@ -78,6 +98,8 @@ class TraitorVoice(Voice):
                 said = [instead for one in said for instead in behaviour.speak(other, one)]
             for one in said:
                 seal = honest if one is message or not one.sealed else self.sealer.seal(one.statement())
+                for behaviour in self.behaviours:
+                    seal = behaviour.seal(other, seal)
                 self._say(other, self.codec.encode(one, seal))
         for behaviour in self.behaviours:
             for other, body in behaviour.again():

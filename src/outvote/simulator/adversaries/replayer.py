@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from random import Random
 
-from outvote.simulator.adversaries.behaviour import Behaviour, Variant
+from outvote.protocols.catalogue import Protocol
+from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
 
 KEPT_MAX = 2000
 
 
 class Replayer(Behaviour):
-    def __init__(self, rng: Random, variant: Variant, n: int) -> None:
-        super().__init__(rng, variant, n)
+    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
+        super().__init__(rng, protocol, n)
         self._kept: list[bytes] = []
 
     def sent(self, receiver: ReplicaId, body: bytes) -> None:
