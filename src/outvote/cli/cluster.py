@@ -1,0 +1,160 @@
+"""`outvote init` and `outvote run`: the files of a cluster, and one of its replicas."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from outvote.cli import endings
+from outvote.cli.serve import run_replica
+from outvote.configuration.files import CLUSTER_FILE, client_directory, create_cluster, replica_directory
+from outvote.configuration.genesis import Genesis, Parameters
+from outvote.configuration.machine_class import load_machine
+from outvote.core.quorums import faults
+from outvote.errors import Mistake, OutvoteError
+from outvote.protocols.catalogue import protocol as protocol_named
+
+DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
+DEFAULT_REPLICAS: Final = 4
+
+
+def init_cluster(
+    directory: Path,
+    *,
+    replicas: int | None,
+    hosts: str | None,
+    machine: str,
+    clients: Sequence[str],
+    base_port: int,
+    name: str | None,
+    protocol: str,
+    settings: Sequence[str],
+) -> int:
+    """Make the files and print who gets which. Raises Mistake."""
+    listed = [host.strip() for host in hosts.split(",")] if hosts is not None else None
+    genesis = create(
+        directory,
+        machine=machine,
+        replicas=replicas if replicas is not None else len(listed) if listed else DEFAULT_REPLICAS,
+        hosts=listed,
+        base_port=base_port,
+        clients=clients,
+        name=name,
+        protocol=protocol,
+        parameters=parameters_from(settings),
+    )
+    print("\n".join(_next_steps(directory, genesis)))
+    return endings.DONE
+
+
+def create(
+    directory: Path,
+    *,
+    machine: str,
+    replicas: int,
+    hosts: Sequence[str] | None = None,
+    base_port: int = 7000,
+    clients: Sequence[str] = ("default",),
+    name: str | None = None,
+    protocol: str = "pbft",
+    parameters: Parameters | None = None,
+) -> Genesis:
+    """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
+    load_machine(machine)
+    protocol_named(protocol)
+    return create_cluster(
+        directory,
+        name=name if name is not None else _name_from(directory),
+        machine=machine,
+        replicas=replicas,
+        hosts=hosts,
+        base_port=base_port,
+        clients=clients,
+        protocol=protocol,
+        parameters=parameters,
+    )
+
+
+def parameters_from(settings: Sequence[str]) -> Parameters:
+    """From words like view_timeout_ms=500. Raises Mistake."""
+    values: dict[str, int] = {}
+    known = Parameters.__struct_fields__
+    for text in settings:
+        name, _, value = text.partition("=")
+        if name not in known:
+            raise Mistake(f"--set {text}: there is no parameter {name!r}; there are {', '.join(known)}")
+        if not re.fullmatch(r"[0-9]{1,12}", value):
+            raise Mistake(f"--set {text}: write it as {name}=NUMBER")
+        values[name] = int(value)
+    return msgspec.convert(values, Parameters)
+
+
+def _name_from(directory: Path) -> str:
+    """A cluster's name from its directory's; always one that the genesis accepts."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).lstrip("._-")[:48]
+    return cleaned or "cluster"
+
+
+def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
+    where = shlex.quote(str(directory))
+    many = genesis.n
+    lines = [
+        f"cluster {genesis.name}: {many} replica{'s' * (many > 1)} of {genesis.machine}, "
+        f"right while at most {faults(many)} of them {'lies' if faults(many) == 1 else 'lie'}",
+        f"public, for everybody: {directory / CLUSTER_FILE}",
+    ]
+    folders: dict[str, list[int]] = {}
+    for replica in genesis.replicas:
+        folders.setdefault(replica.host, []).append(replica.id)
+    local = list(folders) == ["127.0.0.1"] or list(folders) == ["localhost"]
+    if local:
+        lines += ["", "All replicas are on this machine. Run the whole cluster:", f"  outvote up {where}"]
+        lines += ["or each replica in a terminal of its own:"]
+        lines += [f"  outvote run {where} --replica {replica.id}" for replica in genesis.replicas]
+    else:
+        for host, numbers in folders.items():
+            private = ", ".join(f"{replica_directory(directory, number).name}/" for number in numbers)
+            lines += ["", f"{host}: copy {CLUSTER_FILE} and {private} into one directory, then there:"]
+            lines += [f"  outvote run DIRECTORY --replica {number}" for number in numbers]
+    folders_of_clients = ", ".join(f"{client_directory(directory, c.name).name}/" for c in genesis.clients)
+    lines += [
+        "",
+        f"clients: {CLUSTER_FILE} and {folders_of_clients or 'none were made'}; then, for example:",
+        f"  outvote status --cluster {where}",
+    ]
+    if len(folders) > 1:
+        lines += [
+            "",
+            "Every replica-N/ and client-NAME/ holds private keys: move each to its host and keep no copy here.",
+        ]
+    return lines
+
+
+def run_one(directory: Path, replica: int, data: Path | None, supervised: bool) -> int:
+    """Serve until told to stop. `supervised`: stop too when standard input ends, that is, with the supervisor."""
+    if supervised:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    try:
+        run_replica(directory, replica, data=data)
+    except OutvoteError as error:
+        return endings.ended_by(error)
+    except KeyboardInterrupt:  # before or after the time when the signal is handled in order
+        return endings.DONE
+    except Exception as error:
+        return endings.ended_by_defect(error, data or replica_directory(directory, replica) / "data")
+    return endings.DONE
+
+
+def _stop_at_end_of_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    signal.raise_signal(signal.SIGTERM) if sys.platform == "win32" else os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,373 @@
+"""The `outvote` command: its options and help. What a command needs is imported when it runs, so help is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from outvote.cli import endings
+from outvote.errors import OutvoteError
+
+_EPILOG: Final = (
+    "Begin with: outvote demo (watch a cluster under attack), or outvote up (run one here), then outvote put k v.\n\n"
+    "Exit codes: 0 done, 1 negative answer, 2 mistake in use or configuration, 3 broken storage, "
+    "4 no answer from the cluster."
+)
+
+app = typer.Typer(
+    name="outvote",
+    help="Replicate a plain Python class on n machines: right while fewer than a third of them lie.",
+    epilog=_EPILOG,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_VARIABLE: Final = "OUTVOTE_CLUSTER"
+_DIRECTORY: Final = Path("outvote-cluster")
+_TRY: Final = "Try the cluster"
+_USE: Final = "Use a cluster"
+_RUN: Final = "Set up and run a cluster"
+_TEST: Final = "Test"
+
+Directory = Annotated[
+    Path, typer.Argument(metavar="[DIR]", envvar=_VARIABLE, show_default=True, help="The cluster's directory.")
+]
+Cluster = Annotated[
+    Path, typer.Option("--cluster", "-C", metavar="DIR", envvar=_VARIABLE, help="The cluster's directory.")
+]
+Client = Annotated[
+    str | None,
+    typer.Option("--client", metavar="NAME", help="Whose keys to use, if the directory holds several clients'."),
+]
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+ReceiptFile = Annotated[
+    Path | None,
+    typer.Option("--receipt", metavar="FILE", help="Save the replicas' proof of the answer; see outvote verify."),
+]
+Machine = Annotated[str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")]
+Replicas = Annotated[int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4.")]
+ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from outvote import __version__
+
+        print(f"outvote {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _outvote(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@app.command(
+    rich_help_panel=_RUN,
+    epilog="Four replicas of the key-value store on this machine: outvote init\n\n"
+    "Your class on four hosts: outvote init bank-cluster --hosts a,b,c,d:7001 --machine bank:Ledger "
+    "--client alice --client bob",
+)
+def init(
+    directory: Directory = _DIRECTORY,
+    replicas: Replicas = None,
+    hosts: Annotated[
+        str | None,
+        typer.Option(metavar="A,B:PORT,...", help="A host a replica, or host:port. Default: all on 127.0.0.1."),
+    ] = None,
+    machine: Machine = None,
+    client: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A client; may be repeated. Default: default.")
+    ] = None,
+    base_port: Annotated[int, typer.Option(metavar="PORT", help="Replica i listens on PORT + i.")] = 7000,
+    name: Annotated[str | None, typer.Option(help="The cluster's name. Default: its directory's.")] = None,
+    protocol: ProtocolName = "pbft",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=NUMBER", help="A parameter, as view_timeout_ms=500; may be repeated."),
+    ] = None,
+) -> int:
+    """Make the keys and the configuration of a new cluster."""
+    from outvote.cli.cluster import DEFAULT_MACHINE, init_cluster
+
+    return init_cluster(
+        directory,
+        replicas=replicas,
+        hosts=hosts,
+        machine=machine or DEFAULT_MACHINE,
+        clients=client or ("default",),
+        base_port=base_port,
+        name=name,
+        protocol=protocol,
+        settings=settings or (),
+    )
+
+
+@app.command(rich_help_panel=_RUN, epilog="Example: outvote run ./outvote-cluster --replica 2")
+def run(
+    directory: Directory = _DIRECTORY,
+    *,
+    replica: Annotated[int, typer.Option("--replica", "-r", metavar="N", help="Which replica this is, from 0.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Its log and snapshots. Default: data, beside its keys.")
+    ] = None,
+    supervised: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> int:
+    """Run one replica until SIGTERM or Ctrl-C."""
+    from outvote.cli.cluster import run_one
+
+    return run_one(directory, replica, data, supervised)
+
+
+@app.command(rich_help_panel=_TRY, epilog="Your own class: outvote up bank-cluster --machine bank:Ledger")
+def up(directory: Directory = _DIRECTORY, replicas: Replicas = None, machine: Machine = None) -> int:
+    """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
+    from outvote.cli.supervise import up as run_all
+
+    return run_all(directory, replicas, machine)
+
+
+@app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
+def get(
+    key: str,
+    version: Annotated[bool, typer.Option("--version", help="Print the version, for cas, and not the value.")] = False,
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Key-value store: print the value of KEY."""
+    from outvote.cli import calls
+
+    settings = calls.Settings(cluster, client, timeout, as_json, receipt)
+    return (calls.version_of if version else calls.get)(settings, key)
+
+
+@app.command(rich_help_panel=_USE, epilog="Example: outvote put greeting 'hello world'")
+def put(
+    key: str,
+    value: str,
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Key-value store: write VALUE to KEY."""
+    from outvote.cli import calls
+
+    return calls.put(calls.Settings(cluster, client, timeout, as_json, receipt), key, value)
+
+
+@app.command(rich_help_panel=_USE)
+def delete(
+    key: str,
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Key-value store: forget KEY."""
+    from outvote.cli import calls
+
+    return calls.delete(calls.Settings(cluster, client, timeout, as_json, receipt), key)
+
+
+@app.command(
+    rich_help_panel=_USE,
+    epilog="Only if nobody wrote in between: outvote cas greeting hi $(outvote get greeting --version)\n\n"
+    "Only if the key is new: outvote cas greeting hi 0",
+)
+def cas(
+    key: str,
+    value: str,
+    version: int,
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Key-value store: write VALUE to KEY if its version is still VERSION."""
+    from outvote.cli import calls
+
+    settings = calls.Settings(cluster, client, timeout, as_json, receipt)
+    return calls.compare_and_set(settings, key, value, version)
+
+
+@app.command("list", rich_help_panel=_USE, epilog="Example: outvote list users/ --limit 20")
+def list_keys(
+    prefix: Annotated[str, typer.Argument(help="Only keys that begin so.")] = "",
+    limit: Annotated[int, typer.Option(help="At most so many keys, 1 to 199.")] = 100,
+    after: Annotated[str, typer.Option(metavar="KEY", help="Go on behind this key.")] = "",
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Key-value store: print the keys, sorted."""
+    from outvote.cli import calls
+
+    settings = calls.Settings(cluster, client, timeout, as_json, receipt)
+    return calls.list_keys(settings, prefix, limit, after)
+
+
+@app.command(
+    rich_help_panel=_USE,
+    context_settings={"ignore_unknown_options": True},  # arguments may be negative numbers
+    epilog="What there is to call: outvote call\n\nExample: outvote call transfer alice bob 5",
+)
+def call(
+    command: Annotated[str | None, typer.Argument(help="A command or query; none: list them.")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="Texts as they are, everything else as JSON.")
+    ] = None,
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+    receipt: ReceiptFile = None,
+) -> int:
+    """Call a command of the replicated class, whichever it is."""
+    from outvote.cli import calls
+
+    settings = calls.Settings(cluster, client, timeout, as_json, receipt)
+    return calls.list_commands(settings) if command is None else calls.call(settings, command, arguments or [])
+
+
+@app.command(rich_help_panel=_USE, epilog="outvote put k v --receipt proof.json; outvote verify proof.json")
+def verify(
+    file: Annotated[Path, typer.Argument(help="What --receipt saved.")],
+    cluster: Cluster = _DIRECTORY,
+    as_json: AsJson = False,
+) -> int:
+    """Check a receipt, offline: only cluster.toml is needed."""
+    from outvote.cli import calls
+
+    return calls.verify(file, cluster, as_json)
+
+
+@app.command(rich_help_panel=_USE, epilog="Exit code 1: replicas disagree; 4: too few answer to order anything.")
+def status(
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")] = 2.0,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second, until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Ask every replica how it stands; compare their histories; say how many more may fail."""
+    from outvote.cli.status import show_status
+
+    return show_status(cluster, client, timeout, as_json, watch)
+
+
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote quorum 7")
+def quorum(n: Annotated[int, typer.Argument(help="How many replicas.")], as_json: AsJson = False) -> int:
+    """What n replicas tolerate, how large a quorum is, and why."""
+    import json
+
+    from outvote.core.quorums import explain
+
+    explanation = explain(n)
+    print(json.dumps(explanation._asdict()) if as_json else explanation)
+    return endings.DONE
+
+
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote check bank:Ledger --operations 2000")
+def check(
+    machine: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The class, for example bank:Ledger.")],
+    operations: Annotated[int, typer.Option(help="How many random operations.")] = 500,
+    seed: Annotated[int, typer.Option(help="Another seed, other operations.")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Find out whether a class is deterministic, and if not, where it parts."""
+    import msgspec
+
+    from outvote.cli.check import check_machine
+    from outvote.errors import Mistake
+
+    if operations < 1:
+        raise Mistake(f"--operations is {operations}: run at least 1")
+    report = check_machine(machine, operations, seed)
+    if as_json:
+        print(msgspec.json.encode({"passed": report.passed, **msgspec.structs.asdict(report)}).decode())
+    else:
+        print(report.text())
+    return endings.DONE if report.passed else endings.NEGATIVE
+
+
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote simulate --seeds 1000")
+def simulate(
+    protocol: ProtocolName = "pbft",
+    seeds: Annotated[int, typer.Option(metavar="N", help="How many runs.")] = 200,
+    first: Annotated[int, typer.Option(metavar="SEED", help="The first seed.")] = 0,
+    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")] = None,
+    as_json: AsJson = False,
+) -> int:
+    """Run simulated clusters under faults and lies, one a seed, and check every invariant."""
+    from outvote.cli.simulate import simulate as run_simulations
+
+    return run_simulations(protocol, seeds, first, os.cpu_count() or 1 if workers is None else workers, as_json)
+
+
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote replay 17 --tail 50")
+def replay(
+    seed: int,
+    protocol: ProtocolName = "pbft",
+    tail: Annotated[int, typer.Option(metavar="LINES", help="Only the last lines; 0: all.")] = 0,
+    as_json: AsJson = False,
+) -> int:
+    """Run one simulated cluster again, event by event as before, and print its trace."""
+    from outvote.cli.simulate import replay as run_again
+
+    return run_again(protocol, seed, tail, as_json)
+
+
+def main() -> None:
+    """Entry point; ends the process."""
+    code = run_command(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `outvote list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+# Typer carries its own copy of Click or imports the real one, depending on its version.
+_UsageError: Any = typer.BadParameter.__bases__[0]
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command line in this process. Returns its exit code; never raises."""
+    try:
+        code = app(args=arguments or ["--help"], prog_name="outvote", standalone_mode=False)
+        return code if isinstance(code, int) else endings.DONE
+    except OutvoteError as error:
+        return endings.ended_by(error)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx is not None else "outvote"
+        endings.complain(f"{error.format_message().rstrip('.')} (see: {command} --help)")
+        return endings.MISTAKE
+    except (KeyboardInterrupt, typer.Abort):
+        return endings.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return endings.DONE
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else endings.DONE
+    except Exception as error:
+        return endings.ended_by_defect(error)

@@ -1,0 +1,297 @@
+"""`outvote status`: what each replica says of itself, and what follows from it.
+
+Needs a client's keys but neither a quorum nor the user's class: it is for the day when something is wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from outvote.cli import endings
+from outvote.client.connections import Connections
+from outvote.configuration.files import load_client_keys, load_genesis
+from outvote.configuration.genesis import Genesis
+from outvote.core.quorums import faults, quorum
+from outvote.errors import Mistake
+from outvote.types import Digest, Position, ReplicaId
+from outvote.wire.client_messages import Ask, Refusal, Report, ToClient, encode_client_message
+from outvote.wire.frames import frame
+
+WATCH_EVERY_S: Final = 1.0
+_PATIENCE_S: Final = 0.3  # for the last ones, once somebody who should know has answered
+_DIGITS: Final = 12  # of a digest, on a screen
+
+
+class Overview(msgspec.Struct):
+    """All replicas at one moment; `reports` and `problems` have an entry a replica."""
+
+    genesis: Genesis
+    reports: list[Report | None]
+    problems: list[str]  # why there is no report
+
+    @property
+    def reachable(self) -> int:
+        return sum(report is not None for report in self.reports)
+
+    def disagreements(self) -> list[str]:
+        """A sentence for each position at which replicas have different histories or states."""
+        found = _partings("history", [(r.replica, r.standing.position, r.history) for r in self.reports if r])
+        return found + _partings(
+            "checkpoint", [(r.replica, r.checkpoint, r.checkpoint_digest) for r in self.reports if r]
+        )
+
+    def astray(self) -> set[ReplicaId]:
+        """Replicas that contradict a weak quorum of others, or without one, all that contradict each other."""
+        strays: set[ReplicaId] = set()
+        for entries in (
+            [(r.replica, r.standing.position, r.history) for r in self.reports if r],
+            [(r.replica, r.checkpoint, r.checkpoint_digest) for r in self.reports if r],
+        ):
+            for camps in _camps(entries).values():
+                if len(camps) > 1:
+                    trusted = [who for who in camps.values() if len(who) > faults(self.genesis.n)]
+                    strays.update(one for who in camps.values() if who not in trusted[:1] for one in who)
+        return strays
+
+    def ordering(self) -> bool:
+        return self.reachable - len(self.astray()) >= quorum(self.genesis.n)
+
+    def verdict(self) -> str:
+        """One line: how many answer, and how many more may fail."""
+        n = self.genesis.n
+        good = self.reachable - len(self.astray())
+        spare = good - quorum(n)
+        words = [f"{self.reachable} of {n} replicas answer"]
+        if self.astray():
+            words.append(f"{len(self.astray())} of them not in agreement")
+        if spare < 0:
+            words.append(f"{quorum(n)} are needed: nothing can be ordered until {-spare} more are back")
+        else:
+            words.append(f"{spare} more may fail" if spare else "no more may fail")
+        return "; ".join(words)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "cluster": self.genesis.name,
+            "machine": self.genesis.machine,
+            "replicas": [
+                self._replica_json(number, report) for number, report in enumerate(self.reports)
+            ],
+            "reachable": self.reachable,
+            "quorum": quorum(self.genesis.n),
+            "faults": faults(self.genesis.n),
+            "ordering": self.ordering(),
+            "more_may_fail": max(0, self.reachable - len(self.astray()) - quorum(self.genesis.n)),
+            "disagreements": self.disagreements(),
+        }
+
+    def _replica_json(self, number: int, report: Report | None) -> dict[str, object]:
+        address = "{}:{}".format(*self.genesis.addresses()[number])
+        if report is None:
+            return {"replica": number, "address": address, "reachable": False, "problem": self.problems[number]}
+        standing = report.standing
+        return {
+            "replica": number, "address": address, "reachable": True, "protocol": report.protocol,
+            "view": standing.view, "active": standing.active, "role": role(report), "leader": standing.leader,
+            "position": standing.position, "stable": standing.stable, "waiting": standing.waiting,
+            "note": standing.note, "time_ns": report.time, "history": report.history.hex(),
+            "checkpoint": report.checkpoint, "checkpoint_digest": report.checkpoint_digest.hex(),
+            "counters": report.counters,
+        }  # fmt: skip
+
+
+def _camps(entries: list[tuple[ReplicaId, Position, Digest]]) -> dict[Position, dict[Digest, list[ReplicaId]]]:
+    camps: dict[Position, dict[Digest, list[ReplicaId]]] = {}
+    for replica, position, digest in entries:
+        camps.setdefault(position, {}).setdefault(digest, []).append(replica)
+    return camps
+
+
+def _partings(what: str, entries: list[tuple[ReplicaId, Position, Digest]]) -> list[str]:
+    found = []
+    for position, camps in sorted(_camps(entries).items()):
+        if len(camps) > 1:
+            sides = " against ".join(_several(who) for who in sorted(camps.values(), key=len, reverse=True))
+            found.append(f"DISAGREEMENT at position {position}: the {what} of {sides}")
+    return found
+
+
+def _several(replicas: list[ReplicaId]) -> str:
+    return f"replica{'s' * (len(replicas) > 1)} {', '.join(map(str, replicas))}"
+
+
+def role(report: Report) -> str:
+    if not report.standing.active:
+        return "changing view"
+    return "primary" if report.standing.leader == report.replica else "backup"
+
+
+class Inquiry:
+    """Connections to all replicas, and a question to each."""
+
+    def __init__(self, directory: Path, client: str | None) -> None:
+        """Raises Mistake. Needs a running event loop."""
+        self.genesis = load_genesis(directory)
+        keys = load_client_keys(directory, client, self.genesis)
+        self._reports: list[Report | None] = [None] * self.genesis.n
+        self._refusals: dict[ReplicaId, str] = {}
+        self._nonce = 0
+        self._news = asyncio.Event()
+        self._connections = Connections(self.genesis, keys, self)
+        self._connections.start()
+
+    def opened(self, replica: ReplicaId) -> None:
+        self._connections.send(replica, frame(encode_client_message(Ask(self._nonce))))
+
+    def lost(self, replica: ReplicaId) -> None:
+        self._news.set()
+
+    def heard(self, replica: ReplicaId, message: ToClient) -> None:
+        if isinstance(message, Report) and message.nonce == self._nonce and message.replica == replica:
+            self._reports[replica] = message
+            self._news.set()
+        elif isinstance(message, Refusal):
+            self._refusals[replica] = message.reason
+            self._news.set()
+
+    async def overview(self, timeout_s: float) -> Overview:
+        """Ask everybody; waits for those that have neither answered nor failed, at most `timeout_s`."""
+        loop = asyncio.get_running_loop()
+        self._nonce += 1
+        self._reports = [None] * self.genesis.n
+        for replica in range(self.genesis.n):
+            if self._connections.is_open(replica):
+                self.opened(replica)
+        deadline = loop.time() + timeout_s
+        while (left := deadline - loop.time()) > 0 and not self._settled():
+            self._news.clear()
+            try:
+                async with asyncio.timeout(min(left, _PATIENCE_S)):  # a failed dial tells nobody: look again
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+        problems = [self._problem(replica) for replica in range(self.genesis.n)]
+        return Overview(self.genesis, list(self._reports), problems)
+
+    def _settled(self) -> bool:
+        return all(
+            report is not None or (replica in self._connections.problems and not self._connections.is_open(replica))
+            for replica, report in enumerate(self._reports)
+        )
+
+    def _problem(self, replica: ReplicaId) -> str:
+        if self._reports[replica] is not None:
+            return ""
+        if replica in self._refusals:
+            return self._refusals[replica]
+        if self._connections.is_open(replica):
+            return "connected, but it does not answer"
+        host, port = self.genesis.addresses()[replica]
+        return self._connections.problems.get(replica, f"no connection to {host}:{port} yet")
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+
+def show_status(directory: Path, client: str | None, timeout_s: float, as_json: bool, watch: bool) -> int:
+    """Raises Mistake. Returns 4 if too few replicas answer to order anything, 1 if any disagree."""
+    if timeout_s <= 0:
+        raise Mistake("--timeout must be more than 0 seconds")
+    show = _show_json if as_json else _shower(watch)
+    overview = asyncio.run(_show(directory, client, timeout_s, show, watch))
+    if not overview.ordering():
+        return endings.NO_ANSWER
+    return endings.NEGATIVE if overview.disagreements() else endings.DONE
+
+
+async def _show(
+    directory: Path, client: str | None, timeout_s: float, show: Callable[[Overview], None], watch: bool
+) -> Overview:
+    inquiry = Inquiry(directory, client)
+    try:
+        while True:
+            overview = await inquiry.overview(timeout_s)
+            show(overview)
+            if not watch:
+                return overview
+            await asyncio.sleep(WATCH_EVERY_S)
+    finally:
+        await inquiry.close()
+
+
+def _show_json(overview: Overview) -> None:
+    print(json.dumps(overview.as_json()), flush=True)
+
+
+def _shower(watch: bool) -> Callable[[Overview], None]:
+    if not sys.stdout.isatty():
+        return lambda overview: print("\n".join(plain_lines(overview)), flush=True)
+    from rich.console import Console
+
+    console = Console()
+
+    def show(overview: Overview) -> None:
+        if watch:
+            console.clear()
+            console.print(time.strftime("%H:%M:%S"), highlight=False)
+        console.print(_table(overview))
+        _print_findings(overview, lambda text, style: console.print(text, style=style, highlight=False, markup=False))
+
+    return show
+
+
+def _print_findings(overview: Overview, say: Callable[[str, str], None]) -> None:
+    for sentence in overview.disagreements():
+        say(sentence, "bold red")
+    say(overview.verdict(), "green" if overview.ordering() and not overview.disagreements() else "bold red")
+
+
+_HEADINGS: Final = ("replica", "role", "view", "position", "stable", "history", "checkpoint", "waiting", "note")
+
+
+def _cells(number: ReplicaId, report: Report) -> tuple[str, ...]:
+    standing = report.standing
+    checkpoint = f"{report.checkpoint}:{report.checkpoint_digest.hex()[:_DIGITS]}" if report.checkpoint else "-"
+    return (
+        str(number), role(report), str(standing.view), str(standing.position), str(standing.stable),
+        report.history.hex()[:_DIGITS], checkpoint, str(standing.waiting), standing.note,
+    )  # fmt: skip
+
+
+def plain_lines(overview: Overview) -> list[str]:
+    """A line a replica, `name=value` words, then the findings."""
+    lines = []
+    for number, report in enumerate(overview.reports):
+        if report is None:
+            lines.append(f"replica {number}: unreachable: {overview.problems[number]}")
+        else:
+            words = zip(_HEADINGS[1:], _cells(number, report)[1:], strict=True)
+            lines.append(f"replica {number}: " + "  ".join(f"{name}={value}" for name, value in words))
+    _print_findings(overview, lambda text, _: lines.append(text))
+    return lines
+
+
+def _table(overview: Overview) -> object:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"cluster {overview.genesis.name}", title_justify="left", box=None, pad_edge=False)
+    numeric = {"view", "position", "stable", "waiting"}
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="right" if heading in numeric else "left", overflow="fold")
+    astray = overview.astray()
+    for number, report in enumerate(overview.reports):
+        if report is None:
+            blank = [""] * (len(_HEADINGS) - 3)
+            table.add_row(str(number), "unreachable", *blank, escape(overview.problems[number]), style="red")
+        else:
+            table.add_row(*map(escape, _cells(number, report)), style="red" if number in astray else None)
+    return table
