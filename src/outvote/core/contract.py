@@ -2,8 +2,9 @@
 
 Calls go in, an outbox comes out; see docs/contract.md. Two pairs of words carry the design:
 
-- a `Message` is a promise to other replicas: the host seals it and lets it leave only after every Record handed
-  over with it or before it is durable. A `Hint` promises nothing: it is not sealed and leaves at once.
+- a `Message` is a promise to other replicas: the host seals it (unless nobody will ever quote it) and lets it leave
+  only after every Record handed over with it or before it is durable. A `Hint` promises nothing: it is not sealed
+  and leaves at once.
 - a `Record` is a fact that a later Message stands on. A `Note` is a fact whose loss costs time, never safety:
   nothing waits for it.
 
@@ -55,7 +56,11 @@ class Claim(NamedTuple):
 
 
 class Message(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A promise to other replicas: once said, it must survive our crash. Subclasses fix an integer `tag`."""
+    """A promise to other replicas: once said, it must survive our crash. Subclasses fix an integer `tag`.
+
+    `sealed` is False for a promise that is never quoted to a third party: the channel's word about its sender is
+    enough then, as in the MAC form of the protocols, and nobody pays for a signature.
+    """
 
     sealed: ClassVar[bool] = True
 
@@ -214,7 +219,8 @@ class Core(ABC):
 
     @abstractmethod
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
-        """A message whose seal and claims were checked; one's own messages come back here once durable."""
+        """A message whose seal (if its type has one) and claims were checked. `sender` is certain in any case: the
+        channel says so. One's own messages come back here once durable."""
 
     @abstractmethod
     def wake(self) -> None:

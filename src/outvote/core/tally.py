@@ -45,6 +45,10 @@ class Tally(Generic[Value]):
         votes = self._by_value.get(value, {})
         return tuple((voter, votes[voter]) for voter in sorted(votes)[:limit])
 
+    def voters(self, value: Value) -> tuple[ReplicaId, ...]:
+        """Everybody who voted for a value, ascending."""
+        return tuple(sorted(self._by_value.get(value, ())))
+
     def leading(self, threshold: int) -> Value | None:
         """A value with at least `threshold` votes."""
         for value, votes in self._by_value.items():

@@ -25,7 +25,7 @@ class Voice:
 
     def promise(self, receiver: ReplicaId, message: Message) -> Seal:
         """Say something that is durable here; returns the seal for our own copy. Sealed and encoded once."""
-        seal = self.sealer.seal(message.statement())
+        seal = self.sealer.seal(message.statement()) if message.sealed else b""
         self._send(receiver, self.codec.encode(message, seal))
         return seal
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2s
 
-from outvote.core.contract import Claim, Struct, sealed_bytes
+from outvote.core.contract import Claim, Struct, canonical, sealed_bytes
 from outvote.types import PartyId, Seal
 
 
@@ -20,6 +20,7 @@ class SealRegistry:
         self._secret = blake2s(seed.to_bytes(16, "big", signed=True)).digest()
         self._domain = b"simulated cluster"
         self._made: set[tuple[PartyId, Seal]] = set()
+        self._spoken: set[tuple[PartyId, bytes]] = set()  # unsealed statements, as the channels saw them
         self.on_seal: Callable[[PartyId, Struct], None] = _nobody
 
     def _compute(self, party: PartyId, statement: Struct) -> Seal:
@@ -34,6 +35,14 @@ class SealRegistry:
         self._made.add((party, seal))
         self.on_seal(party, statement)
         return seal
+
+    def speak(self, party: PartyId, statement: Struct) -> None:
+        """An unsealed statement went over a channel of this party."""
+        self._spoken.add((party, canonical(statement)))
+
+    def spoke(self, claim: Claim) -> bool:
+        """For checkers: whether a claim without a seal is true."""
+        return (claim.signer, canonical(claim.statement)) in self._spoken
 
     def opens(self, claim: Claim) -> bool:
         """Genuine, and really made by that party: a made-up seal is caught even if the key were guessed."""

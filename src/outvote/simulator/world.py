@@ -12,6 +12,7 @@ from random import Random
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Record, Struct
+from outvote.errors import Lie
 from outvote.machines.interface import describe
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.machine import StateMachine
@@ -53,7 +54,9 @@ class Checkers:
         def parts(record: Record) -> list[tuple[list[Claim], int]]:
             return protocol.certificates(record, committee)
 
-        self.certificates = Certificates(parts, registry.opens)
+        self.certificates = Certificates(
+            parts, lambda claim: registry.opens(claim) if claim.seal else registry.spoke(claim)
+        )
 
 
 class World:
@@ -175,7 +178,19 @@ class World:
 
     def send(self, sender: ReplicaId, receiver: ReplicaId, body: bytes) -> None:
         replica = self.replicas[receiver]
+        self._listen(sender, body)
         self.network.carry(sender, receiver, lambda: replica.hear(sender, body))
+
+    def _listen(self, sender: ReplicaId, body: bytes) -> None:
+        """What carries no seal is noted here: who really said it, and that honest replicas say one thing only."""
+        try:
+            message, _ = self.codec.decode(body)
+        except Lie:
+            return
+        if not message.sealed:
+            statement = message.statement()
+            self.registry.speak(sender, statement)
+            self.check.double_sign.sealed(sender, statement)
 
     def answer(self, sender: ReplicaId, client: ClientId, message: ToClient) -> None:
         index = client - FIRST_CLIENT

@@ -46,13 +46,11 @@ def admits(state: State, sender: ReplicaId, message: Message) -> bool:
     if isinstance(message, NewViewProof):
         return state.committee.holds(message.sender) and admits_new_view(state, message.message)
     if isinstance(message, Decided):
-        certificate = message.certificate
-        slot = state.slots.get(certificate.position)
+        slot = state.slots.get(message.position)
         return (
-            state.in_window(certificate.position)
-            and certificate.position > state.delivered
-            and len(certificate.seals) <= state.committee.n
-            and (slot is None or slot.committed is None)
+            state.in_window(message.position)
+            and message.position > state.delivered
+            and (slot is None or (slot.committed is None and not slot.told.has(sender)))
         )
     if isinstance(message, StableProof):
         return message.certificate.position > state.low and fits(state, message.certificate)

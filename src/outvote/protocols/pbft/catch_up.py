@@ -6,7 +6,6 @@ sends one too, so a primary that keeps somebody in the dark is found out (see th
 
 from __future__ import annotations
 
-from outvote.core.certificates import sound
 from outvote.core.contract import ALL, Message, digest_of
 from outvote.protocols.pbft.messages import (
     PHASE_COMMITTED,
@@ -16,6 +15,7 @@ from outvote.protocols.pbft.messages import (
     Checkpoint,
     Commit,
     Decided,
+    Decision,
     FetchBatch,
     FetchedBatch,
     NewViewProof,
@@ -96,7 +96,7 @@ def answer_slots(state: State, sender: ReplicaId, message: Status) -> None:
         if slot.committed is not None and batch is not None:
             if not phase & PHASE_COMMITTED:
                 size += sum(request.size_bytes() for request in batch.requests)
-                state.out.hints.append((sender, Decided(slot.committed, batch)))
+                state.out.hints.append((sender, Decided(position, batch)))
         elif same_view:
             for again in promises_again(state, slot, phase):
                 if isinstance(again, PrePrepare):
@@ -123,18 +123,15 @@ def promises_again(state: State, slot: Slot, phase: int) -> list[Message]:
 
 
 def on_decided(state: State, sender: ReplicaId, message: Decided, _seal: Seal) -> None:
-    """A commit certificate is final in any view: take it even while the view is being changed."""
-    certificate = message.certificate
-    if not sound(certificate.seals, state.committee.quorum, state.committee):
-        state.out.lies.append((sender, "commit certificate without a quorum"))
-        return
-    if digest_of(message.batch) != certificate.digest:
-        state.out.lies.append((sender, "decided batch with another digest"))
-        return
-    slot = state.slot(certificate.position)
-    if slot.committed is None:
-        slot.batches[certificate.digest] = message.batch
-        decide(state, slot, certificate)
+    """Final in any view, so taken even while the view is being changed; but one replica's word is not enough.
+
+    Of a batch only the digest is kept until f + 1 replicas named it: the last of them brings the batch along.
+    """
+    digest = digest_of(message.batch)
+    slot = state.slot(message.position)
+    if slot.told.add(sender, digest, b"") and slot.told.count(digest) >= state.committee.weak:
+        slot.batches[digest] = message.batch
+        decide(state, slot, Decision(state.view, message.position, digest, slot.told.voters(digest), True))
 
 
 def on_fetch_batch(state: State, sender: ReplicaId, message: FetchBatch, _seal: Seal) -> None:

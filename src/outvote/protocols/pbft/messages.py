@@ -7,7 +7,7 @@ are hints. The table with senders and receivers is in this folder's README.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from outvote.core.certificates import Seals, claims_of
 from outvote.core.contract import Claim, Hint, Message, Request, Struct, digest_of
@@ -63,7 +63,12 @@ class Prepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 
 
 class Commit(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
-    """Replica to all: I hold a prepared certificate for this and will show it in any view change."""
+    """Replica to all: I hold a prepared certificate for this and will show it in any view change.
+
+    Nobody ever shows a COMMIT to a third party, so it carries no seal.
+    """
+
+    sealed: ClassVar[bool] = False
 
     view: View
     position: Position
@@ -110,16 +115,15 @@ class PreparedCertificate(Struct, frozen=True, gc=False, array_like=True, forbid
         return [Claim(self.proposer, statement, self.proposal_seal), *claims_of(prepare, self.prepares)]
 
 
-class CommitCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A quorum's COMMIT seals: the digest is decided at this position for ever, whatever the view."""
+class Decision(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Why a digest is decided at a position, for ever and whatever the view: a quorum's COMMITs of one view, or
+    (`told`) f + 1 replicas that say DECIDED, one of them correct. Known here only; others are shown DECIDED."""
 
     view: View
     position: Position
     digest: Digest
-    seals: Seals
-
-    def claims(self) -> list[Claim]:
-        return claims_of(Commit(self.view, self.position, self.digest), self.seals)
+    voters: tuple[ReplicaId, ...]
+    told: bool
 
 
 class ViewChange(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
@@ -187,14 +191,21 @@ PHASE_COMMITTED: Final = 4
 PHASES_MAX: Final = 64  # positions that one STATUS describes; the rest is asked for later
 
 
-class Decided(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=23):
-    """Replica to a laggard: this was decided, and here is the proof and the batch."""
+class DecidedStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=12):
+    """What a DECIDED says, without the batch."""
 
-    certificate: CommitCertificate
+    position: Position
+    digest: Digest
+
+
+class Decided(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=23):
+    """Replica to a laggard: this was decided. Believed when f + 1 replicas say the same."""
+
+    position: Position
     batch: Batch
 
-    def claims(self) -> Sequence[Claim]:
-        return self.certificate.claims()
+    def statement(self) -> DecidedStatement:
+        return DecidedStatement(self.position, digest_of(self.batch))
 
 
 class StableProof(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=24):

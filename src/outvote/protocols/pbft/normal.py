@@ -9,7 +9,7 @@ from outvote.core.contract import ALL, Delivery, digest_of
 from outvote.protocols.pbft.messages import (
     Batch,
     Commit,
-    CommitCertificate,
+    Decision,
     Prepare,
     PreparedCertificate,
     PrePrepare,
@@ -37,9 +37,15 @@ def try_propose(state: State) -> None:
 
 
 def propose(state: State, position: Position, batch: Batch) -> None:
-    """The primary's promise. Its own copy comes back with its seal and is then accepted like any other."""
+    """The primary's promise: accepted here at once, or a summary written before its own copy comes back with the
+    seal would forget it, and a crash then make the primary propose something else."""
     digest = digest_of(batch)
-    state.slot(position).batches[digest] = batch
+    slot = state.slot(position)
+    slot.digest = digest
+    slot.batches[digest] = batch
+    state.accepted_end = max(state.accepted_end, position)
+    for request in batch.requests:
+        state.pool.mark_proposed(request)
     state.out.records.append(Accepted(state.view, position, digest, batch, b""))
     state.out.messages.append((ALL, PrePrepare(state.view, position, digest, batch)))
 
@@ -133,12 +139,12 @@ def try_commit(state: State, slot: Slot) -> None:
     digest = slot.commits_suffice(quorum)
     if digest is None:
         return
-    decide(state, slot, CommitCertificate(state.view, slot.position, digest, slot.commits.seals(digest, quorum)))
+    decide(state, slot, Decision(state.view, slot.position, digest, slot.commits.voters(digest), False))
 
 
-def decide(state: State, slot: Slot, certificate: CommitCertificate) -> None:
-    slot.committed = certificate
-    state.out.notes.append(Committed(certificate))
+def decide(state: State, slot: Slot, decision: Decision) -> None:
+    slot.committed = decision
+    state.out.notes.append(Committed(decision))
     deliver_ready(state)
 
 

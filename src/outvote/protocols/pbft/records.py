@@ -8,12 +8,14 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.committee import Committee
-from outvote.core.contract import Claim, Note, Record
+from outvote.core.contract import Claim, Note, Record, Struct
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
     Batch,
     CheckpointCertificate,
-    CommitCertificate,
+    Commit,
+    DecidedStatement,
+    Decision,
     NewView,
     PreparedCertificate,
     ViewChange,
@@ -53,7 +55,7 @@ class Entered(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 class Committed(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
     """This was decided. Losing it costs a question to the others."""
 
-    certificate: CommitCertificate
+    decision: Decision
 
 
 class Certified(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
@@ -81,8 +83,14 @@ RECORDS: Final = (Accepted, Prepared, Left, Entered, Committed, Certified, Body,
 def certificates(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:
     """What a record relies on: lists of claims, each with the number of different signers that it needs."""
     quorum = committee.quorum
-    if isinstance(record, Prepared | Committed):
-        return [(list(record.certificate.claims()), quorum)]
+    if isinstance(record, Prepared):
+        return [(record.certificate.claims(), quorum)]
+    if isinstance(record, Committed):
+        decision = record.decision
+        said: Struct = Commit(decision.view, decision.position, decision.digest)
+        if decision.told:
+            said = DecidedStatement(decision.position, decision.digest)
+        return [([Claim(voter, said, b"") for voter in decision.voters], committee.weak if decision.told else quorum)]
     if isinstance(record, Certified):
         return [(record.certificate.claims(), quorum)]
     if isinstance(record, Entered | Announced):

@@ -110,8 +110,8 @@ def restore_slot(state: State, record: Record) -> None:
         slot.note_prepared(record.certificate)
         if record.certificate.view == state.view and state.active:
             slot.prepared_now = True
-    elif isinstance(record, Committed) and record.certificate.position > state.low:
-        state.slot(record.certificate.position).committed = record.certificate
+    elif isinstance(record, Committed) and record.decision.position > state.low:
+        state.slot(record.decision.position).committed = record.decision
 
 
 def restore_proposals(state: State) -> None:

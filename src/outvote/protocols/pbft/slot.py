@@ -6,7 +6,7 @@ The paper's prepared(m, v, n, i) and committed-local(m, v, n, i) are `prepares_s
 from __future__ import annotations
 
 from outvote.core.tally import Tally
-from outvote.protocols.pbft.messages import Batch, CommitCertificate, PreparedCertificate
+from outvote.protocols.pbft.messages import Batch, Decision, PreparedCertificate
 from outvote.types import Digest, Position, Seal
 
 
@@ -15,6 +15,7 @@ class Slot:
 
     __slots__ = (
         "batches", "commits", "committed", "digest", "position", "prepared", "prepared_now", "prepares", "seal",
+        "told",
     )
 
     def __init__(self, position: Position) -> None:
@@ -25,7 +26,8 @@ class Slot:
         self.commits: Tally[Digest] = Tally()
         self.prepared_now = False  # prepared in the current view
         self.prepared: PreparedCertificate | None = None  # of the highest view: the paper's P
-        self.committed: CommitCertificate | None = None
+        self.committed: Decision | None = None
+        self.told: Tally[Digest] = Tally()  # who said DECIDED
         self.batches: dict[Digest, Batch] = {}  # at most three: accepted, prepared, committed
 
     def begin_view(self) -> None:

@@ -62,7 +62,7 @@ class TraitorVoice(Voice):
         return traitor
 
     def promise(self, receiver: ReplicaId, message: Message) -> Seal:
-        honest = self.sealer.seal(message.statement())
+        honest = self.sealer.seal(message.statement()) if message.sealed else b""
         self._tell(receiver, message, honest)
         return honest
 
