@@ -179,12 +179,20 @@ class Outbox:
         self.transfers: list[Transfer] = []
         self.lies: list[tuple[ReplicaId, str]] = []  # who said what no correct replica says; to be counted
 
+    def waits(self) -> bool:
+        """Whether there is anything to drain."""
+        return bool(
+            self.hints or self.records or self.notes or self.messages
+            or self.deliveries or self.stable or self.transfers or self.lies
+        )
+
     def clear(self) -> None:
         for lane in (
             self.hints, self.records, self.notes, self.messages,
             self.deliveries, self.stable, self.transfers, self.lies,
         ):
-            lane.clear()
+            if lane:
+                lane.clear()
 
 
 class Core(ABC):

@@ -19,6 +19,9 @@ TICK_NS: Nanos = 250 * MILLISECOND
 SERVED_PER_TICK_MAX = 64  # parts one asker gets in a tick: 16 MiB, so that a liar cannot keep us busy for nothing
 
 
+_KINDS = (FetchManifest, FetchPart, Manifest, Part)
+
+
 class Restoring:
     """At most one fetch at a time: a newer Transfer replaces an older one."""
 
@@ -45,6 +48,8 @@ class Restoring:
 
     def takes(self, sender: ReplicaId, message: Message) -> bool:
         """Whether the message was about state transfer; then it has been dealt with."""
+        if type(message) not in _KINDS:
+            return False
         if isinstance(message, FetchManifest | FetchPart):
             served = self._served.get(sender, 0)
             if served < SERVED_PER_TICK_MAX:
@@ -53,13 +58,10 @@ class Restoring:
                     self._voice.hint(sender, answer)
             else:
                 self._observer.count("transfers_refused")
-            return True
-        if isinstance(message, Manifest | Part):
-            if self._fetcher is not None:
-                for receiver, hint in self._fetcher.receive(sender, message):
-                    self._voice.hint(receiver, hint)
-            return True
-        return False
+        elif isinstance(message, Manifest | Part) and self._fetcher is not None:
+            for receiver, hint in self._fetcher.receive(sender, message):
+                self._voice.hint(receiver, hint)
+        return True
 
     def tick(self, now: Nanos) -> None:
         if now - self._served_since >= TICK_NS:

@@ -6,7 +6,8 @@ and for views not yet entered a fixed number of messages a sender.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from outvote.core.contract import Message
 from outvote.protocols.pbft.messages import (
@@ -14,6 +15,7 @@ from outvote.protocols.pbft.messages import (
     CheckpointCertificate,
     Commit,
     Decided,
+    FetchBatch,
     FetchedBatch,
     Forward,
     NewView,
@@ -33,60 +35,84 @@ EARLY_PROPOSALS_MAX: Final = 4  # a sender; up to 2 MiB each
 
 def admits(state: State, sender: ReplicaId, message: Message) -> bool:
     """Cheap and pure. False drops the message without a trace: it may be late, repeated or out of any window."""
-    kind = type(message)
-    if kind is Prepare or kind is Commit or kind is PrePrepare:
-        assert isinstance(message, Prepare | Commit | PrePrepare)
-        return admits_ordering(state, sender, message)
-    if isinstance(message, Checkpoint):
-        return admits_checkpoint(state, sender, message)
-    if isinstance(message, ViewChange):
-        return admits_view_change(state, sender, message)
-    if isinstance(message, NewView):
-        return admits_new_view(state, message)
-    if isinstance(message, NewViewProof):
-        return state.committee.holds(message.sender) and admits_new_view(state, message.message)
-    if isinstance(message, Decided):
-        slot = state.slots.get(message.position)
-        return (
-            state.in_window(message.position)
-            and message.position > state.delivered
-            and (slot is None or (slot.committed is None and not slot.told.has(sender)))
-        )
-    if isinstance(message, StableProof):
-        return message.certificate.position > state.low and fits(state, message.certificate)
-    if isinstance(message, Forward):
-        return state.leads() and not state.pool.executed(*message.request.key)
-    if isinstance(message, FetchedBatch):
-        return state.leads() and message.position in state.required
-    return isinstance(message, Status) or message.sealed is False
+    ask = _ADMITS.get(type(message))
+    return ask is not None and ask(state, sender, message)
 
 
-def admits_ordering(state: State, sender: ReplicaId, message: PrePrepare | Prepare | Commit) -> bool:
-    if not state.in_window(message.position) or message.view < state.view:
+def always(_state: State, _sender: ReplicaId, _message: Message) -> bool:
+    """Costs nothing to handle, keeps nothing."""
+    return True
+
+
+def is_early(state: State, view: View) -> bool:
+    return view > state.view or (view == state.view and not state.active)
+
+
+def may_keep_early(state: State, sender: ReplicaId, message: Message) -> bool:
+    """Whether there is room to keep it until its view is entered."""
+    held = state.early.get(sender, ())
+    proposals = sum(1 for entry in held if isinstance(entry[0], PrePrepare))
+    if isinstance(message, PrePrepare):
+        return proposals < EARLY_PROPOSALS_MAX
+    return len(held) - proposals < EARLY_VOTES_MAX
+
+
+def admits_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare) -> bool:
+    view = message.view
+    if view < state.view or not state.in_window(message.position):
         return False
-    if early(state, message):
-        held = state.early.get(sender, ())
-        proposals = sum(1 for entry in held if isinstance(entry[0], PrePrepare))
-        if isinstance(message, PrePrepare):
-            return proposals < EARLY_PROPOSALS_MAX
-        return len(held) - proposals < EARLY_VOTES_MAX
+    if is_early(state, view):
+        return may_keep_early(state, sender, message)
     slot = state.slots.get(message.position)
     if slot is None:
         return True
-    if slot.committed is not None and slot.committed.view == message.view and slot.prepared_now:
+    # A proposal that differs from the accepted one is let in: its seal makes it evidence.
+    return not (slot.seal and slot.digest == message.digest) and not slot.done_in(view)
+
+
+def admits_prepare(state: State, sender: ReplicaId, message: Prepare) -> bool:
+    view = message.view
+    if view < state.view or not state.in_window(message.position):
         return False
+    if is_early(state, view):
+        return may_keep_early(state, sender, message)
+    slot = state.slots.get(message.position)
     # A vote that differs from the same sender's first is let in: its seal makes it evidence.
-    if isinstance(message, Prepare):
-        return not slot.prepared_now and slot.prepares.vote_of(sender) != message.digest
-    if isinstance(message, Commit):
-        return slot.commits.vote_of(sender) != message.digest
-    return not (slot.seal and slot.digest == message.digest)
+    return slot is None or (not slot.prepared_now and slot.prepares.vote_of(sender) != message.digest)
+
+
+def admits_commit(state: State, sender: ReplicaId, message: Commit) -> bool:
+    view = message.view
+    if view < state.view or not state.in_window(message.position):
+        return False
+    if is_early(state, view):
+        return may_keep_early(state, sender, message)
+    slot = state.slots.get(message.position)
+    return slot is None or not (slot.commits.has(sender) or slot.done_in(view))
+
+
+def admits_decided(state: State, sender: ReplicaId, message: Decided) -> bool:
+    if not state.in_window(message.position) or message.position <= state.delivered:
+        return False
+    slot = state.slots.get(message.position)
+    return slot is None or (slot.committed is None and not slot.told.has(sender))
+
+
+def admits_stable_proof(state: State, _sender: ReplicaId, message: StableProof) -> bool:
+    return message.certificate.position > state.low and fits(state, message.certificate)
+
+
+def admits_forward(state: State, _sender: ReplicaId, message: Forward) -> bool:
+    return state.leads() and not state.pool.executed(*message.request.key)
+
+
+def admits_fetched_batch(state: State, _sender: ReplicaId, message: FetchedBatch) -> bool:
+    return state.leads() and message.position in state.required
 
 
 def early(state: State, message: Message) -> bool:
     """Whether the message belongs to a view that this replica has not entered yet."""
-    view = view_of(message)
-    return view > state.view or (view == state.view and not state.active)
+    return type(message) in (PrePrepare, Prepare, Commit) and is_early(state, view_of(message))
 
 
 def view_of(message: Message) -> View:
@@ -133,9 +159,31 @@ def fits_view_change(state: State, message: ViewChange) -> bool:
     )
 
 
-def admits_new_view(state: State, message: NewView) -> bool:
+def admits_new_view_proof(state: State, sender: ReplicaId, message: NewViewProof) -> bool:
+    return state.committee.holds(message.sender) and admits_new_view(state, sender, message.message)
+
+
+def admits_new_view(state: State, _sender: ReplicaId, message: NewView) -> bool:
     if message.view < state.view or (message.view == state.view and state.active):
         return False
     return len(message.view_changes) == state.committee.quorum and all(
         fits_view_change(state, one.message) for one in message.view_changes
     )
+
+
+# Any: each question takes its own message type; the table's key guarantees the match.
+_ADMITS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], bool]]] = {
+    PrePrepare: admits_pre_prepare,
+    Prepare: admits_prepare,
+    Commit: admits_commit,
+    Checkpoint: admits_checkpoint,
+    ViewChange: admits_view_change,
+    NewView: admits_new_view,
+    Forward: admits_forward,
+    Status: always,
+    Decided: admits_decided,
+    StableProof: admits_stable_proof,
+    NewViewProof: admits_new_view_proof,
+    FetchBatch: always,
+    FetchedBatch: admits_fetched_batch,
+}

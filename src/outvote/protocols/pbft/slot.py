@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from outvote.core.tally import Tally
 from outvote.protocols.pbft.messages import Batch, Decision, PreparedCertificate
-from outvote.types import Digest, Position, Seal
+from outvote.types import Digest, Position, Seal, View
 
 
 class Slot:
@@ -56,6 +56,10 @@ class Slot:
         """The digest that a quorum committed in this view, if its batch is at hand."""
         digest = self.commits.leading(quorum)
         return digest if digest is not None and digest in self.batches else None
+
+    def done_in(self, view: View) -> bool:
+        """Decided here, and our own COMMIT in this view is out: nothing more is to be said or heard."""
+        return self.prepared_now and self.committed is not None and self.committed.view == view
 
     def note_prepared(self, certificate: PreparedCertificate) -> None:
         """Evidence is ranked by view: a later view's certificate replaces an earlier one's, never the reverse."""
