@@ -65,8 +65,11 @@ class SimulatedDisk(Disk):
             del self._generations[scan.torn.segment + 1 :]
             torn = self._generations[scan.torn.segment]
             del torn.data[scan.torn.offset :]
-            torn.synced = len(torn.data)
         self._sequence = scan.sequence
+        # What is read back is acted upon: like the real disk, make it durable first.
+        for generation in self._generations:
+            generation.synced = len(generation.data)
+        self._durable_sequence = self._sequence
         newest = self._generations[-1]
         return Recovered(newest.position, newest.digest, newest.snapshot, list(scan.records))
 

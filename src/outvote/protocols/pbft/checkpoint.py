@@ -61,7 +61,7 @@ def on_stable_proof(state: State, sender: ReplicaId, message: StableProof, _seal
     learn(state, certificate)
     if state.ahead is not None and state.fetching is None:
         upcoming = state.slots.get(state.delivered + 1)
-        if upcoming is None or upcoming.committed is None:
+        if upcoming is None or upcoming.decided_batch() is None:
             fetch(state, state.ahead)
 
 

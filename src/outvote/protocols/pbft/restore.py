@@ -62,6 +62,8 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
         restore_slot(state, record)
     for slot in state.slots.values():
         slot.prune()
+        if slot.decided_batch() is None:
+            slot.committed = None  # DECIDED brought the batch, and no record keeps it: it must be asked for again
     state.delivered = position
     restore_proposals(state)
     promise_again(state)
