@@ -98,21 +98,23 @@ def restore_view(state: State, records: Sequence[Record]) -> None:
 
 
 def restore_slot(state: State, record: Record) -> None:
-    if isinstance(record, Accepted) and record.position > state.low:
+    """Beyond the window lie records whose checkpoint's note, appended behind them, was torn off in a crash: they were
+    not synced either, so nobody was told of them."""
+    if isinstance(record, Accepted) and state.in_window(record.position):
         slot = state.slot(record.position)
         slot.batches[record.digest] = record.batch
         if record.view == state.view and state.active:
             slot.digest = record.digest
             slot.seal = record.seal or slot.seal
             state.accepted_end = max(state.accepted_end, record.position)
-    elif isinstance(record, Body) and record.position > state.low:
+    elif isinstance(record, Body) and state.in_window(record.position):
         state.slot(record.position).batches[digest_of(record.batch)] = record.batch
-    elif isinstance(record, Prepared) and record.certificate.position > state.low:
+    elif isinstance(record, Prepared) and state.in_window(record.certificate.position):
         slot = state.slot(record.certificate.position)
         slot.note_prepared(record.certificate)
         if record.certificate.view == state.view and state.active:
             slot.prepared_now = True
-    elif isinstance(record, Committed) and record.decision.position > state.low:
+    elif isinstance(record, Committed) and state.in_window(record.decision.position):
         state.slot(record.decision.position).committed = record.decision
 
 
