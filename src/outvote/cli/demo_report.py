@@ -1,0 +1,228 @@
+"""What `outvote demo` found out: the report, the verdict over it, and the text at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from outvote.errors import Mistake
+
+GAP_MEASURED: Final = "the longest time in which none of the clients had an operation acknowledged"
+
+
+class Operations(msgspec.Struct):
+    """Of all clients, over the whole demo."""
+
+    sent: int = 0
+    acknowledged: int = 0
+    wrong: int = 0
+    unknown: int = 0  # outcome never learned: in the history as "may have happened"
+    refused: int = 0
+    never_sent: int = 0
+    wrong_shown: list[str] = msgspec.field(default_factory=list)
+
+
+class Linearizability(msgspec.Struct):
+    """The verdict of the checker over every operation above."""
+
+    verdict: str = "not checked"
+    operations: int = 0
+    text: str = ""
+
+
+class FaultFree(msgspec.Struct):
+    """Act 1."""
+
+    operations_per_second: float = 0.0
+    median_latency_ms: float = 0.0
+    longest_gap_ms: float = 0.0
+    decisions: int = 0
+    messages: dict[str, int] = msgspec.field(default_factory=dict)
+    messages_per_decision: float = 0.0
+    formula: str = "2n(n-1)"
+    formula_value: int = 0
+    explanation: str = ""
+
+
+class Treason(msgspec.Struct):
+    """Act 2."""
+
+    traitor: int = -1
+    was_primary: bool = False
+    view_before: int = 0
+    view_after: int = 0
+    view_change_ms: float = 0.0
+    measured_as: str = GAP_MEASURED
+    forged_replies_outvoted: int = 0
+    evidence: list[str] = msgspec.field(default_factory=list)
+
+
+class Recovery(msgspec.Struct):
+    """Act 3."""
+
+    killed: int = -1
+    positions_missed: int = 0
+    acknowledged_meanwhile: int = 0
+    process_start_ms: float = 0.0
+    catch_up_ms: float = 0.0
+    digests_equal: bool = False
+
+
+class BeyondLimit(msgspec.Struct):
+    """Act 4."""
+
+    traitors: list[int] = msgspec.field(default_factory=list)
+    calls: int = 0
+    answered: int = 0
+    sentence: str = ""
+    recovered: bool = False
+    recovery_ms: float = 0.0
+    waiting_completed: int = 0
+
+
+class DemoReport(msgspec.Struct):
+    """The content of demo-report.json."""
+
+    outvote_demo: int = 1  # version of this layout
+    replicas: int = 4
+    faults_tolerated: int = 1
+    acts: list[int] = msgspec.field(default_factory=list)  # those that were played to their end
+    seconds: float = 0.0
+    operations: Operations = msgspec.field(default_factory=Operations)
+    linearizability: Linearizability = msgspec.field(default_factory=Linearizability)
+    fault_free: FaultFree = msgspec.field(default_factory=FaultFree)
+    treason: Treason = msgspec.field(default_factory=Treason)
+    recovery: Recovery = msgspec.field(default_factory=Recovery)
+    beyond_limit: BeyondLimit = msgspec.field(default_factory=BeyondLimit)
+    replies_outvoted: list[int] = msgspec.field(default_factory=list)  # by replica, over the whole demo
+    honest_replicas: list[int] = msgspec.field(default_factory=list)  # those that were never told to lie
+    digests_equal: bool = False
+    final_position: int = 0
+    final_digest: str = ""
+    complaints: list[str] = msgspec.field(default_factory=list)
+    ok: bool = False
+
+
+def verdict(report: DemoReport) -> list[str]:
+    """A sentence for everything that must not be; empty if all is well. Looks at nothing but the report."""
+    operations = report.operations
+    found = list(report.complaints)
+    if operations.wrong:
+        shown = f": {operations.wrong_shown[0]}" if operations.wrong_shown else ""
+        found.append(f"{operations.wrong} wrong replies were accepted{shown}")
+    if operations.refused:
+        found.append(f"{operations.refused} operations were refused, and this store refuses none of them")
+    if not operations.acknowledged:
+        found.append("no operation was acknowledged")
+    if report.linearizability.verdict != "linearizable":
+        found.append(f"the history is {report.linearizability.verdict}: {report.linearizability.text}")
+    found += [
+        f"honest replica {replica} was outvoted {report.replies_outvoted[replica]} times"
+        for replica in report.honest_replicas
+        if report.replies_outvoted[replica]
+    ]
+    if not report.digests_equal:
+        found.append("the replicas' digests differ at the end")
+    if 2 in report.acts:
+        found += _treason_complaints(report.treason)
+    if 3 in report.acts and not report.recovery.digests_equal:
+        found.append(f"replica {report.recovery.killed} did not come back to the others' digest")
+    if 4 in report.acts:
+        beyond = report.beyond_limit
+        if beyond.answered:
+            found.append(f"{beyond.answered} calls were answered though two of four replicas kept silent")
+        if not beyond.recovered:
+            found.append("the cluster did not recover when the traitors became honest again")
+    return found
+
+
+def _treason_complaints(treason: Treason) -> list[str]:
+    found = []
+    if treason.was_primary and treason.view_after <= treason.view_before:
+        found.append("the traitor was primary, and no view change took its place away")
+    if not treason.forged_replies_outvoted:
+        found.append("no forged reply was seen, so nothing was outvoted")
+    return found
+
+
+def check_writable(path: Path) -> None:
+    """Find out before the first act, not after the last. Raises Mistake."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise Mistake(f"the report cannot be written to {path}: name a file in a directory that exists")
+
+
+def write_report(report: DemoReport, path: Path) -> None:
+    """Raises Mistake if the file cannot be written."""
+    try:
+        path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    except OSError as error:
+        raise Mistake(f"the report cannot be written to {path}: {error.strerror}") from None
+
+
+def summary(report: DemoReport) -> list[tuple[str, str, bool | None]]:
+    """The short table at the end: what, value, and whether that is as it should be (None: neither good nor bad)."""
+    operations, fault_free, treason = report.operations, report.fault_free, report.treason
+    linearizability = report.linearizability
+    rows: list[tuple[str, str, bool | None]] = [
+        ("operations sent", f"{operations.sent:,}", None),
+        ("acknowledged", f"{operations.acknowledged:,}", None),
+        ("unknown outcome", f"{operations.unknown:,}", None),
+        ("wrong replies", f"{operations.wrong}", operations.wrong == 0),
+        (
+            "linearizable",
+            f"{linearizability.verdict}, {linearizability.operations:,} operations checked",
+            linearizability.verdict == "linearizable",
+        ),
+    ]
+    if 1 in report.acts:
+        rows.append((
+            "messages per decision",
+            f"{fault_free.messages_per_decision:.2f}; the formula {fault_free.formula} says "
+            f"{fault_free.formula_value}{_because(fault_free.explanation)}",
+            None,
+        ))  # fmt: skip
+    if 2 in report.acts:
+        rows.append(("forged replies outvoted", f"{treason.forged_replies_outvoted:,}", None))
+        if treason.view_after > treason.view_before:
+            rows.append(("view change", f"{treason.view_change_ms:,.0f} ms without an answer", None))
+    if 3 in report.acts:
+        recovery = report.recovery
+        text = f"{recovery.catch_up_ms:,.0f} ms for {recovery.positions_missed:,} positions"
+        rows.append(("catching up after a kill", text, recovery.digests_equal))
+    if 4 in report.acts:
+        beyond = report.beyond_limit
+        text = f"{beyond.calls} calls, {beyond.answered} answers: refused rather than guessed"
+        rows.append(("with two traitors", text, beyond.answered == 0))
+    equal = f"{'equal' if report.digests_equal else 'NOT equal'} at position {report.final_position:,}"
+    rows.append(("digests of all replicas", equal, report.digests_equal))
+    return rows
+
+
+def _because(explanation: str) -> str:
+    return f" ({explanation})" if explanation else ""
+
+
+COUNTER: Final = """\
+from outvote import StateMachine, command, query
+
+class Counter(StateMachine):
+    value: int = 0
+
+    @command
+    def add(self, amount: int) -> int:
+        self.value += amount
+        return self.value
+
+    @query
+    def read(self) -> int:
+        return self.value"""
+
+COMMANDS: Final = (
+    ("outvote up", "a cluster of your own on this machine"),
+    ("outvote put hello world", "write, agreed on by the replicas"),
+    ("outvote get hello", "read it back"),
+    ("outvote status", "how each replica stands"),
+    ("outvote call add 3", "a command of your own class"),
+)
