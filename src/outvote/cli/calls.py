@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from outvote.cli import endings
+from outvote.cli.cluster import clients_present
 from outvote.client.aio import Answer, Client
 from outvote.client.receipts import RECEIPT_BYTES_MAX, Receipt
 from outvote.client.session import SessionConfig
@@ -232,12 +233,24 @@ async def _submit(
     settings: Settings, machine: type[StateMachine], command: str, values: Sequence[Any]
 ) -> Answer:
     genesis = load_genesis(settings.cluster)
-    keys = load_client_keys(settings.cluster, settings.client, genesis)
+    keys = load_client_keys(settings.cluster, _client_name(settings, genesis), genesis)
     timeout_ns = int(settings.timeout_s * SECOND)
     with _alone(keys.directory, settings.timeout_s):
         config = SessionConfig(first_number=time.time_ns() // 1000, timeout_ns=timeout_ns)
         async with await Client.connect(genesis, None, machine, keys=keys, config=config) as client:
             return await client.submit(command, *values)
+
+
+def _client_name(settings: Settings, genesis: Genesis) -> str | None:
+    """None: the only one. Raises Mistake if there are several to choose from."""
+    if settings.client is not None:
+        return settings.client
+    present = clients_present(settings.cluster, genesis)
+    if len(present) > 1:
+        raise Mistake(
+            f"{settings.cluster} holds the keys of the clients {', '.join(present)}: choose one with --client"
+        )
+    return None
 
 
 @contextmanager

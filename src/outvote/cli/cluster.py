@@ -98,6 +98,11 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
     return msgspec.convert(values, Parameters)
 
 
+def clients_present(directory: Path, genesis: Genesis) -> list[str]:
+    """Names of the clients whose keys lie in the directory."""
+    return [client.name for client in genesis.clients if client_directory(directory, client.name).is_dir()]
+
+
 def _name_from(directory: Path) -> str:
     """A cluster's name from its directory's; always one that the genesis accepts."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).lstrip("._-")[:48]

@@ -53,6 +53,8 @@ ReceiptFile = Annotated[
 ]
 Machine = Annotated[str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")]
 Replicas = Annotated[int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4.")]
+Key = Annotated[str, typer.Argument(metavar="KEY")]
+Value = Annotated[str, typer.Argument(metavar="VALUE")]
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
 
 
@@ -130,6 +132,22 @@ def run(
     return run_one(directory, replica, data, supervised)
 
 
+@app.command(rich_help_panel=_TRY, epilog="As text, quickly: outvote demo --plain --fast")
+def demo(
+    fast: Annotated[bool, typer.Option("--fast", help="A fifth of the pauses.")] = False,
+    act: Annotated[
+        list[int] | None,
+        typer.Option(metavar="N", min=1, max=4, help="Play only this act; may be repeated. Default: all four."),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live display.")] = False,
+    report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("demo-report.json"),
+) -> int:
+    """Watch a cluster on this machine under attack, and the proof that it stayed right."""
+    from outvote.cli.demo import run_demo
+
+    return run_demo(report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4))
+
+
 @app.command(rich_help_panel=_TRY, epilog="Your own class: outvote up bank-cluster --machine bank:Ledger")
 def up(directory: Directory = _DIRECTORY, replicas: Replicas = None, machine: Machine = None) -> int:
     """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
@@ -140,7 +158,7 @@ def up(directory: Directory = _DIRECTORY, replicas: Replicas = None, machine: Ma
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
 def get(
-    key: str,
+    key: Key,
     version: Annotated[bool, typer.Option("--version", help="Print the version, for cas, and not the value.")] = False,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
@@ -157,8 +175,8 @@ def get(
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote put greeting 'hello world'")
 def put(
-    key: str,
-    value: str,
+    key: Key,
+    value: Value,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
@@ -173,7 +191,7 @@ def put(
 
 @app.command(rich_help_panel=_USE)
 def delete(
-    key: str,
+    key: Key,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
@@ -192,9 +210,9 @@ def delete(
     "Only if the key is new: outvote cas greeting hi 0",
 )
 def cas(
-    key: str,
-    value: str,
-    version: int,
+    key: Key,
+    value: Value,
+    version: Annotated[int, typer.Argument(metavar="VERSION", help="As get --version prints it; 0: no such key.")],
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
@@ -210,7 +228,7 @@ def cas(
 
 @app.command("list", rich_help_panel=_USE, epilog="Example: outvote list users/ --limit 20")
 def list_keys(
-    prefix: Annotated[str, typer.Argument(help="Only keys that begin so.")] = "",
+    prefix: Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only keys that begin so.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many keys, 1 to 199.")] = 100,
     after: Annotated[str, typer.Option(metavar="KEY", help="Go on behind this key.")] = "",
     cluster: Cluster = _DIRECTORY,
@@ -232,9 +250,11 @@ def list_keys(
     epilog="What there is to call: outvote call\n\nExample: outvote call transfer alice bob 5",
 )
 def call(
-    command: Annotated[str | None, typer.Argument(help="A command or query; none: list them.")] = None,
+    command: Annotated[
+        str | None, typer.Argument(metavar="[COMMAND]", help="A command or query; none: list them.")
+    ] = None,
     arguments: Annotated[
-        list[str] | None, typer.Argument(help="Texts as they are, everything else as JSON.")
+        list[str] | None, typer.Argument(metavar="[ARGUMENTS]...", help="Texts as they are, everything else as JSON.")
     ] = None,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
@@ -251,7 +271,7 @@ def call(
 
 @app.command(rich_help_panel=_USE, epilog="outvote put k v --receipt proof.json; outvote verify proof.json")
 def verify(
-    file: Annotated[Path, typer.Argument(help="What --receipt saved.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What --receipt saved.")],
     cluster: Cluster = _DIRECTORY,
     as_json: AsJson = False,
 ) -> int:
@@ -276,7 +296,7 @@ def status(
 
 
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote quorum 7")
-def quorum(n: Annotated[int, typer.Argument(help="How many replicas.")], as_json: AsJson = False) -> int:
+def quorum(n: Annotated[int, typer.Argument(metavar="N", help="How many replicas.")], as_json: AsJson = False) -> int:
     """What n replicas tolerate, how large a quorum is, and why."""
     import json
 
@@ -326,7 +346,7 @@ def simulate(
 
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote replay 17 --tail 50")
 def replay(
-    seed: int,
+    seed: Annotated[int, typer.Argument(metavar="SEED")],
     protocol: ProtocolName = "pbft",
     tail: Annotated[int, typer.Option(metavar="LINES", help="Only the last lines; 0: all.")] = 0,
     as_json: AsJson = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
@@ -84,7 +85,7 @@ def say_to_stderr(replica: ReplicaId) -> Callable[[str], None]:
     """One line at a time, flushed: a supervisor may read it."""
 
     def say(text: str) -> None:
-        print(f"replica {replica}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"replica {replica}: {text}", file=sys.stderr, flush=True)
 
     return say
 
@@ -95,6 +96,7 @@ def run_replica(directory: Path, replica: ReplicaId, *, data: Path | None = None
 
     def ready(node: Node) -> None:
         standing = node.turn.core.standing()
-        say(f"serving; view {standing.view}, position {standing.position}")
+        host, port = load_genesis(directory).addresses()[replica]
+        say(f"serving at {host}:{port}, process {os.getpid()}; view {standing.view}, position {standing.position}")
 
     run_loop(serve(lambda: make_node(directory, replica, say=say, data=data, sync=sync), ready, say))

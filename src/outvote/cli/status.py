@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from outvote.cli import endings
+from outvote.cli.cluster import clients_present
 from outvote.client.connections import Connections
 from outvote.configuration.files import load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
@@ -138,9 +139,10 @@ class Inquiry:
     """Connections to all replicas, and a question to each."""
 
     def __init__(self, directory: Path, client: str | None) -> None:
-        """Raises Mistake. Needs a running event loop."""
+        """`client`: any that is present will do if it is None. Raises Mistake. Needs a running event loop."""
         self.genesis = load_genesis(directory)
-        keys = load_client_keys(directory, client, self.genesis)
+        name = client or next(iter(clients_present(directory, self.genesis)), None)
+        keys = load_client_keys(directory, name, self.genesis)
         self._reports: list[Report | None] = [None] * self.genesis.n
         self._refusals: dict[ReplicaId, str] = {}
         self._nonce = 0

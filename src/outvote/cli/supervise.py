@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
-from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, create
+from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, clients_present, create
 from outvote.cli.status import Inquiry, Overview
-from outvote.configuration.files import CLUSTER_FILE, client_directory, load_genesis
+from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.core.quorums import faults
@@ -254,11 +254,9 @@ class _Supervisor:
         say("Ctrl-C stops it")
 
     async def _watch(self) -> None:
-        names = [client.name for client in self._genesis.clients]
-        ours = next((name for name in names if client_directory(self._directory, name).is_dir()), None)
-        if ours is None:
-            return
-        inquiry = Inquiry(self._directory, ours)
+        if not clients_present(self._directory, self._genesis):
+            return  # nobody to ask as
+        inquiry = Inquiry(self._directory, None)
         try:
             while True:
                 await asyncio.sleep(STATUS_EVERY_S)
