@@ -133,6 +133,9 @@ class ViewChange(Message, frozen=True, gc=False, array_like=True, forbid_unknown
     stable: CheckpointCertificate
     prepared: tuple[PreparedCertificate, ...]  # by ascending position
 
+    def exclusive(self) -> tuple[int, ...]:
+        return 5, self.view
+
     def claims(self) -> Sequence[Claim]:
         claims = self.stable.claims()
         for certificate in self.prepared:
@@ -157,6 +160,9 @@ class NewView(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fi
     view: View
     view_changes: tuple[SealedViewChange, ...]  # by ascending sender
     proposals: tuple[tuple[Position, Digest], ...]  # by ascending position, without gaps
+
+    def exclusive(self) -> tuple[int, ...]:
+        return 6, self.view
 
     def claims(self) -> Sequence[Claim]:
         claims: list[Claim] = []

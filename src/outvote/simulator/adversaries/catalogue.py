@@ -12,10 +12,12 @@ from outvote.simulator.adversaries.bad_seals import BadSeals
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.simulator.adversaries.equivocator import Equivocator
 from outvote.simulator.adversaries.half_broadcaster import HalfBroadcaster
+from outvote.simulator.adversaries.omitter import Omitter
 from outvote.simulator.adversaries.replayer import Replayer
 from outvote.simulator.adversaries.reply_forger import ReplyForger
 from outvote.simulator.adversaries.silent import Silent
 from outvote.simulator.adversaries.transfer_liar import TransferLiar
+from outvote.simulator.adversaries.usurper import Usurper
 from outvote.simulator.adversaries.yes_man import YesMan
 
 BEHAVIOURS: Final[Mapping[str, type[Behaviour]]] = {
@@ -27,6 +29,8 @@ BEHAVIOURS: Final[Mapping[str, type[Behaviour]]] = {
     "agree-with-all": YesMan,
     "bad-seals": BadSeals,
     "spoil-transfers": TransferLiar,
+    "omit": Omitter,
+    "usurp": Usurper,
 }
 
 

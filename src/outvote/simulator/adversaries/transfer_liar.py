@@ -19,5 +19,7 @@ class TransferLiar(Behaviour):
             return [msgspec.structs.replace(message, data=bytes(data))]
         if isinstance(message, Manifest) and self.rng.random() < 0.5:
             # Half of the time the manifest is good, so that its parts are asked for.
+            if self.rng.random() < 0.5:
+                return [Manifest(message.position, 0, ())]
             return [msgspec.structs.replace(message, parts=(*message.parts, bytes(32)))]
         return [message]
