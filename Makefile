@@ -32,8 +32,7 @@ simulate: $(VENV)/.installed ## run SEEDS=200 simulated clusters under faults an
 	$(BIN)/outvote simulate --protocol $(PROTOCOL) --seeds $(SEEDS)
 
 bench: develop ## measure this machine: a real cluster, and the bare protocol beside it
-	$(BIN)/outvote bench
-	$(BIN)/python bench/floor.py
+	$(BIN)/python bench/run.py
 
 develop: $(VENV)/.installed-dev ## only prepare the virtual environment, with all development tools
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.core.contract import Core, Message, Record
+from outvote.core.quorums import quorum
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
 from outvote.host.links import Links
@@ -86,7 +87,10 @@ class Node:
             codec=codec,
             records=RecordCodec(records),
             voice=voice_of(voice) if voice_of is not None else voice,
-            opener=Ed25519Opener(seal_domain, genesis.public_keys()),
+            # A view change quotes a quorum of votes for each position of the window: two generations hold them twice.
+            opener=Ed25519Opener(
+                seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1)
+            ),
             disk=self._disk,
             clock=HostClock(),
             observer=self.journal,
