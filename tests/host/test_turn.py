@@ -1,0 +1,229 @@
+"""The turn keeps its order: records before promises, own copies after the sync, evidence for what excludes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from outvote.core.committee import Committee
+from outvote.core.contract import Request, RequestStatement, Struct, digest_of
+from outvote.crypto.keys import generate_signing_key
+from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.errors import BrokenStorage, Lie
+from outvote.host.inline import InlineClock, Quiet
+from outvote.host.turn import INBOX_MESSAGES_MAX, Turn
+from outvote.host.voice import Voice
+from outvote.machines.executor import Executor
+from outvote.machines.interface import describe
+from outvote.machines.key_value import KeyValueStore
+from outvote.protocols.catalogue import PBFT
+from outvote.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare
+from outvote.protocols.pbft.records import Accepted
+from outvote.storage.contract import Ticket
+from outvote.storage.memory import MemoryDisk
+from outvote.types import FIRST_CLIENT, ClientId, PartyId, ReplicaId, Seal
+from outvote.wire.client_messages import Ask, Reply, ToClient
+from outvote.wire.codec import Codec, RecordCodec
+
+N = 4
+DOMAIN = domain(bytes(32), 0)
+KEYS = {party: generate_signing_key() for party in [*range(N), FIRST_CLIENT]}
+CODEC = Codec(PBFT.messages, 0)
+INTERFACE = describe(KeyValueStore)
+
+
+class SlowDisk(MemoryDisk):
+    """Durable only when told; remembers what it was asked to write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.issued: Ticket = 0
+        self.broken = False
+        self.written: list[bytes] = []
+
+    def append(self, records: Sequence[bytes], notes: Sequence[bytes]) -> Ticket:
+        if self.broken:
+            raise BrokenStorage("the log cannot be written: no space left")
+        self.written += [*records, *notes]
+        if records:
+            self.issued += 1
+        return self.issued
+
+    def sync(self) -> None:
+        self.durable = self.issued
+
+
+class Sent:
+    """A network that keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[tuple[ReplicaId, Any]] = []
+        self.answers: list[ToClient] = []
+
+    def send(self, receiver: ReplicaId, body: bytes) -> None:
+        self.frames.append((receiver, CODEC.decode(body)[0]))
+
+    def answer(self, client: ClientId, message: ToClient) -> None:
+        self.answers.append(message)
+
+    def kinds(self) -> list[str]:
+        return [type(message).__name__ for _, message in self.frames]
+
+
+class Watcher(Quiet):
+    """Keeps evidence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[ReplicaId, Struct, Struct]] = []
+        self.lies: list[tuple[PartyId, str]] = []
+
+    def evidence(self, party: ReplicaId, first: tuple[Struct, Seal], second: tuple[Struct, Seal]) -> None:
+        self.found.append((party, first[0], second[0]))
+
+    def lie(self, party: PartyId, kind: str, text: str) -> None:
+        self.lies.append((party, text))
+
+
+def make_turn(me: ReplicaId = 1, disk: MemoryDisk | None = None) -> tuple[Turn, Sent, Watcher]:
+    sent, watcher = Sent(), Watcher()
+    turn = Turn(
+        PBFT.make(me, Committee(N), {"checkpoint_interval": 2, "window": 4}), Executor(KeyValueStore()),
+        protocol="pbft", codec=CODEC, records=RecordCodec(PBFT.records),
+        voice=Voice(me, N, Ed25519Sealer(DOMAIN, KEYS[me]), CODEC, sent),
+        opener=Ed25519Opener(DOMAIN, {party: key.public for party, key in KEYS.items()}),
+        disk=disk if disk is not None else MemoryDisk(), clock=InlineClock(), observer=watcher,
+    )
+    turn.recover()
+    turn.run()
+    sent.frames.clear()
+    return turn, sent, watcher
+
+
+def request(number: int = 1) -> Request:
+    statement = RequestStatement(FIRST_CLIENT, number, number - 1, (INTERFACE.encode("put", ("a", str(number))),))
+    seal = Ed25519Sealer(DOMAIN, KEYS[FIRST_CLIENT]).seal(statement)
+    return Request(statement.client, statement.number, statement.acknowledged, statement.operations, seal)
+
+
+def proposal(batch: Batch, position: int = 1) -> PrePrepare:
+    return PrePrepare(0, position, digest_of(batch), batch)
+
+
+def sealed(sender: ReplicaId, message: Any) -> bytes:
+    seal = Ed25519Sealer(DOMAIN, KEYS[sender]).seal(message.statement()) if message.sealed else b""
+    return CODEC.encode(message, seal)
+
+
+def test_a_promise_waits_for_its_record_and_a_hint_does_not() -> None:
+    disk = SlowDisk()
+    turn, sent, _ = make_turn(disk=disk)
+    turn.hear(0, sealed(0, proposal(Batch(0, (request(),)))))
+    turn.request(FIRST_CLIENT, request(2))
+    turn.run()
+    assert sent.kinds() == ["Forward"]  # the hint is out; the PREPARE waits, though the core has decided to send it
+    assert any(isinstance(RecordCodec(PBFT.records).decode(body), Accepted) for body in disk.written)
+    disk.sync()
+    turn.run()
+    assert sent.kinds() == ["Forward"] + ["Prepare"] * 3
+
+
+def test_its_own_vote_counts_only_after_the_sync() -> None:
+    disk = SlowDisk()
+    turn, sent, _ = make_turn(disk=disk)
+    message = proposal(Batch(0, (request(),)))
+    turn.hear(0, sealed(0, message))
+    turn.hear(2, sealed(2, Prepare(0, 1, message.digest)))
+    turn.run()
+    assert "Commit" not in sent.kinds()  # with its own PREPARE it would be prepared
+    disk.sync()
+    turn.run()
+    disk.sync()
+    turn.run()
+    assert sent.kinds().count("Commit") == 3
+
+
+def test_a_broken_disk_stops_the_replica_before_it_says_anything() -> None:
+    disk = SlowDisk()
+    turn, sent, _ = make_turn(disk=disk)
+    disk.broken = True
+    turn.hear(0, sealed(0, proposal(Batch(0, (request(),)))))
+    with pytest.raises(BrokenStorage, match="no space left"):
+        turn.run()
+    assert sent.frames == []
+
+
+def test_a_forged_seal_and_a_forged_request_are_dropped_and_counted() -> None:
+    turn, sent, watcher = make_turn()
+    message = proposal(Batch(0, (request(),)))
+    turn.hear(0, CODEC.encode(message, b"\1" * 64))
+    forged = Request(FIRST_CLIENT, 1, 0, (b"x",), b"\2" * 64)
+    turn.hear(0, sealed(0, proposal(Batch(0, (forged,)))))
+    turn.run()
+    assert sent.frames == []
+    assert [party for party, _ in watcher.lies] == [0, 0]
+
+
+def test_two_proposals_for_one_position_are_evidence() -> None:
+    turn, _, watcher = make_turn()
+    first, second = proposal(Batch(0, (request(),))), proposal(Batch(1, (request(),)))
+    turn.hear(0, sealed(0, first))
+    turn.hear(0, sealed(0, second))
+    turn.run()
+    assert watcher.found == [(0, first.statement(), second.statement())]
+
+
+def test_what_the_core_does_not_admit_costs_no_signature_check() -> None:
+    turn, _, watcher = make_turn()
+    turn.hear(2, CODEC.encode(Prepare(0, 10_000, bytes(32)), b"\1" * 64))
+    turn.run()
+    assert watcher.lies == []
+    assert turn.counters["not_admitted"] == 1
+
+
+def test_garbage_raises_a_lie_and_changes_nothing() -> None:
+    turn, sent, _ = make_turn()
+    for garbage in (b"", b"\xc1", b"\x93\x00\xc4\x00\x93\x63", CODEC.encode(Commit(0, 1, bytes(32)), b"")[:-3]):
+        with pytest.raises(Lie):
+            turn.hear(2, garbage)
+    turn.run()
+    assert sent.frames == []
+
+
+def test_one_sender_cannot_fill_the_inbox() -> None:
+    turn, _, watcher = make_turn()
+    body = sealed(2, Commit(0, 1, bytes(32)))
+    for _ in range(INBOX_MESSAGES_MAX + 10):
+        turn.hear(2, body)
+    assert watcher.counters["inbox_full"] == 10
+    turn.hear(3, body)
+    assert watcher.counters["inbox_full"] == 10
+
+
+def test_requests_out_of_the_window_or_in_anothers_name_are_refused_with_a_reason() -> None:
+    turn, _, _ = make_turn(me=0)
+    far = request(100)
+    refusal = turn.request(FIRST_CLIENT, Request(far.client, 100, 0, far.operations, far.seal))
+    assert refusal is not None
+    assert "more than 64" in refusal.reason
+    foreign = turn.request(FIRST_CLIENT + 1, request())
+    assert foreign is not None
+    assert "you are client" in foreign.reason
+
+
+def test_a_request_executed_before_is_answered_from_the_table() -> None:
+    turn, sent, _ = make_turn(me=0)
+    turn.request(FIRST_CLIENT, request())
+    turn.run()
+    digest = sent.frames[0][1].digest
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Prepare(0, 1, digest)))
+        turn.hear(other, sealed(other, Commit(0, 1, digest)))
+    turn.run()
+    turn.request(FIRST_CLIENT, request())
+    replies = [answer for answer in sent.answers if isinstance(answer, Reply)]
+    assert len(replies) == 2
+    assert replies[0] == replies[1]
+    assert turn.report(Ask(7), {}).standing.position == 1
