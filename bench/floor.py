@@ -356,8 +356,8 @@ async def ask(ports: list[int], outstanding: int, seconds: float, value_bytes: i
 def conduct(n: int, outstanding: int, seconds: float, value_bytes: int) -> dict[str, object]:
     """Start the replicas, be the client, collect the figures.
 
-    Replicas are forked: processes that share their pages share the processor's caches too, which is worth 40 % of the
-    CPU time at one request outstanding. It makes the floor lower and so the comparison with a real cluster harder.
+    Replicas are forked: processes that share their pages share the processor's caches too, which saves a third of the
+    CPU time at one request outstanding. A real cluster is started separately and lacks that, so the bar is a high one.
     """
     context = get_context("fork")
     lines = [context.Pipe() for _ in range(n)]
