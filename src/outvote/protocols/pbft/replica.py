@@ -30,6 +30,7 @@ from outvote.protocols.pbft.messages import (
 from outvote.protocols.pbft.state import State
 from outvote.types import NEVER, Digest, Position, ReplicaId, Seal
 
+SETTLING_INTERVALS: Final = 25  # 5 s at the default: connections are dialed again at least every 2 s
 FORWARDED_AGAIN_MAX: Final = 16  # waiting requests forwarded anew with each STATUS
 
 
@@ -67,7 +68,10 @@ class PbftReplica(Core):
     def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
         self._begin()
         restore.restore(self.state, position, digest, records)
-        self.state.timers.set("status", self.now)  # ask at once: much may have happened
+        if position or records:
+            # Much may have happened meanwhile, and the links to the others are only coming up: ask again and again.
+            self.state.asks_until = self.now + SETTLING_INTERVALS * self.state.config.status_interval_ns
+        self.state.timers.set("status", self.now)
         self._settle()
 
     def summary(self) -> list[Record]:
@@ -174,6 +178,7 @@ class PbftReplica(Core):
         state = self.state
         return (
             not state.active
+            or self.now < state.asks_until
             or len(state.pool) > 0
             or state.accepted_end > state.delivered
             or state.fetching is not None

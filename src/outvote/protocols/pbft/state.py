@@ -50,6 +50,7 @@ class State:
         self.pool = RequestPool()
         self.timers = Timers()
         self.accepted_end: Position = 0  # highest position accepted in this view
+        self.asks_until: Nanos = 0  # after a restart: how long to behave as if something were missing
         self.delivered_last_tick: Position = 0
         self.awaited: tuple[ClientId, int] | Position | None = None  # what the view timer watches
         self.suspected = False  # the current primary has convicted itself
