@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -15,6 +17,7 @@ import pytest
 import tomli_w
 from real_cluster import OUTVOTE, PATIENCE_S, RealCluster, outvote
 
+from outvote.cli.main import run_command
 from outvote.configuration.files import create_cluster, load_genesis
 
 pytestmark = pytest.mark.processes
@@ -83,12 +86,15 @@ def test_call_lists_and_calls_the_commands_of_the_class(cluster: RealCluster) ->
         (["list", "--limit", "200"], 2, "--limit must be 1 to 199"),
     ],
 )
-def test_a_wrong_call_gets_one_sentence(cluster: RealCluster, arguments: list[str], code: int, said: str) -> None:
-    done = cluster.outvote(*arguments, code=code)
-    assert done.stdout == ""
-    assert done.stderr.startswith("outvote: ")
-    assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+def test_a_wrong_call_gets_one_sentence(
+    cluster: RealCluster, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    assert run_command([*arguments, "--cluster", str(cluster.directory)]) == code
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("outvote: ")
+    assert shown.err.count("\n") == 1
+    assert said in shown.err
 
 
 def test_status_shows_every_replica_and_what_may_still_fail(cluster: RealCluster) -> None:
@@ -100,6 +106,24 @@ def test_status_shows_every_replica_and_what_may_still_fail(cluster: RealCluster
     told = json.loads(cluster.outvote("status", "--json").stdout)
     assert [one["role"] for one in told["replicas"]] == ["primary", "backup", "backup", "backup"]
     assert (told["reachable"], told["quorum"], told["more_may_fail"], told["disagreements"]) == (4, 3, 1, [])
+
+
+def test_on_a_terminal_status_is_a_table(cluster: RealCluster) -> None:
+    ours, theirs = os.openpty()
+    environment = {**os.environ, "COLUMNS": "140", "TERM": "xterm"}
+    process = subprocess.Popen([*OUTVOTE, "status", "-C", str(cluster.directory)], stdout=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # how Linux tells that the other side has closed
+        while part := os.read(ours, 4096):
+            shown += part
+    os.close(ours)
+    assert process.wait(PATIENCE_S) == 0
+    lines = re.sub(rb"\x1b\[[0-9;]*m", b"", shown).decode().splitlines()
+    assert lines[0].strip() == "cluster cluster"
+    assert lines[1].split()[:4] == ["replica", "role", "view", "position"]
+    assert [line.split()[0] for line in lines[2:6]] == ["0", "1", "2", "3"]
+    assert lines[6] == "4 of 4 replicas answer; 1 more may fail"
 
 
 def test_a_receipt_is_saved_checked_offline_and_not_forged(cluster: RealCluster, tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_cluster import RealCluster, outvote, wait_until
+from real_cluster import OUTVOTE, PATIENCE_S, RealCluster, outvote, wait_until
 
 from outvote import BlockingClient
 
@@ -92,9 +93,33 @@ def test_without_a_quorum_there_is_no_answer_and_sigterm_ends_in_order(tmp_path:
         silent = cluster.outvote("put", "k", "v", "--timeout", "1", code=4)
         assert silent.stderr.startswith("outvote: 2 of the 4 replicas of cluster answered, 3 are needed")
         shown = cluster.outvote("status", code=4).stdout.splitlines()
-        assert shown[-1] == "2 of 4 replicas answer; 3 are needed: nothing can be ordered until 1 more are back"
+        assert shown[-1] == "2 of 4 replicas answer; 3 are needed: nothing can be ordered until 1 more is back"
         assert json.loads(cluster.outvote("status", "--json", code=4).stdout)["ordering"] is False
+        with BlockedCall(cluster.directory) as blocked:
+            blocked.send_signal(signal.SIGINT)
+            assert blocked.communicate(timeout=PATIENCE_S) == ("", "")
+            assert blocked.returncode == 130
         assert cluster.end(2, signal.SIGINT) == 0
+
+
+class BlockedCall:
+    """A `put` that waits for an answer; entered when it has taken the client's lock, so that it handles signals."""
+
+    def __init__(self, directory: Path) -> None:
+        self._lock = directory / "client-default" / "lock"
+        self._lock.unlink(missing_ok=True)
+        self._process = subprocess.Popen(
+            [*OUTVOTE, "put", "k", "v", "--cluster", str(directory), "--timeout", "3600"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> subprocess.Popen[str]:
+        wait_until(self._lock.exists, "the call takes its client's lock")
+        return self._process
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
 
 
 def flip(path: Path) -> None:

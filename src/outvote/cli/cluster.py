@@ -98,6 +98,15 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
     return msgspec.convert(values, Parameters)
 
 
+def promise(genesis: Genesis) -> str:
+    """What the cluster is, and how many liars it bears."""
+    count, liars = genesis.n, faults(genesis.n)
+    return (
+        f"{count} replica{'s' * (count > 1)} of {genesis.machine}, "
+        f"right while at most {liars} of them {'lies' if liars == 1 else 'lie'}"
+    )
+
+
 def clients_present(directory: Path, genesis: Genesis) -> list[str]:
     """Names of the clients whose keys lie in the directory."""
     return [client.name for client in genesis.clients if client_directory(directory, client.name).is_dir()]
@@ -111,10 +120,8 @@ def _name_from(directory: Path) -> str:
 
 def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
     where = shlex.quote(str(directory))
-    many = genesis.n
     lines = [
-        f"cluster {genesis.name}: {many} replica{'s' * (many > 1)} of {genesis.machine}, "
-        f"right while at most {faults(many)} of them {'lies' if faults(many) == 1 else 'lie'}",
+        f"cluster {genesis.name}: {promise(genesis)}",
         f"public, for everybody: {directory / CLUSTER_FILE}",
     ]
     folders: dict[str, list[int]] = {}

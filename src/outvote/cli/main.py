@@ -388,6 +388,8 @@ def run_command(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return endings.DONE
     except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer's way to end when the reader has seen enough
+            return endings.DONE
         return ended.code if isinstance(ended.code, int) else endings.DONE
     except Exception as error:
         return endings.ended_by_defect(error)

@@ -74,7 +74,8 @@ class Overview(msgspec.Struct):
         if self.astray():
             words.append(f"{len(self.astray())} of them not in agreement")
         if spare < 0:
-            words.append(f"{quorum(n)} are needed: nothing can be ordered until {-spare} more are back")
+            back = f"{-spare} more {'is' if spare == -1 else 'are'} back"
+            words.append(f"{quorum(n)} are needed: nothing can be ordered until {back}")
         else:
             words.append(f"{spare} more may fail" if spare else "no more may fail")
         return "; ".join(words)
@@ -180,7 +181,7 @@ class Inquiry:
                     await self._news.wait()
             except TimeoutError:
                 continue
-        problems = [self._problem(replica) for replica in range(self.genesis.n)]
+        problems = [self._problem(replica, timeout_s) for replica in range(self.genesis.n)]
         return Overview(self.genesis, list(self._reports), problems)
 
     def _settled(self) -> bool:
@@ -189,15 +190,15 @@ class Inquiry:
             for replica, report in enumerate(self._reports)
         )
 
-    def _problem(self, replica: ReplicaId) -> str:
+    def _problem(self, replica: ReplicaId, timeout_s: float) -> str:
         if self._reports[replica] is not None:
             return ""
         if replica in self._refusals:
             return self._refusals[replica]
         if self._connections.is_open(replica):
-            return "connected, but it does not answer"
+            return f"connected, but no answer within {timeout_s:g} s"
         host, port = self.genesis.addresses()[replica]
-        return self._connections.problems.get(replica, f"no connection to {host}:{port} yet")
+        return self._connections.problems.get(replica, f"no connection to {host}:{port} within {timeout_s:g} s")
 
     async def close(self) -> None:
         await self._connections.close()

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
-from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, clients_present, create
+from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, clients_present, create, promise
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
-from outvote.core.quorums import faults
 from outvote.errors import Mistake
 from outvote.storage.files import lock
 from outvote.types import ReplicaId
@@ -241,11 +240,10 @@ class _Supervisor:
     def _greet(self) -> None:
         genesis, where = self._genesis, shlex.quote(str(self._directory))
         say = self._screen.say
-        ports = [replica.port for replica in genesis.replicas]
+        addresses = [f"{replica.host}:{replica.port}" for replica in genesis.replicas]
         verb = "goes on" if self._existing else "begins"
-        say(f"cluster {genesis.name} {verb}: {genesis.n} replicas of {genesis.machine}, "
-            f"right while at most {faults(genesis.n)} of them {'lies' if faults(genesis.n) == 1 else 'lie'}; "
-            f"127.0.0.1 ports {ports[0]} to {ports[-1]}; keys and data in {self._directory}")  # fmt: skip
+        span = " to ".join(dict.fromkeys((addresses[0], addresses[-1])))
+        say(f"cluster {genesis.name} {verb}: {promise(genesis)}; {span}; keys and data in {self._directory}")
         say("in another terminal:")
         option = "" if str(self._directory) == "outvote-cluster" else f" --cluster {where}"
         commands = ["put greeting hello", "get greeting"] if genesis.machine == DEFAULT_MACHINE else ["call"]

@@ -136,8 +136,8 @@ def parse_value(text: str, kind: Any) -> Any:
     except msgspec.DecodeError as error:
         try:
             return msgspec.convert(text, kind)
-        except msgspec.ValidationError:
-            raise error from None
+        except msgspec.ValidationError as plain_error:
+            raise (error if text[:1] in ("{", "[", '"') else plain_error) from None  # what it was meant to be
 
 
 def _type_name(kind: Any) -> str:
