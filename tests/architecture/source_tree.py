@@ -43,7 +43,7 @@ def package_sources() -> tuple[Source, ...]:
 @cache
 def other_sources() -> tuple[Source, ...]:
     """Every Python file of the tests, the benchmarks and the examples."""
-    folders = [ROOT / name for name in ("tests", "bench", "examples")]
+    folders = [ROOT / name for name in ("tests", "bench", "examples", "docs_src")]
     paths = [path for folder in folders for path in sorted(folder.rglob("*.py"))]
     return tuple(planted(str(path.relative_to(ROOT)), path.read_text()) for path in paths)
 

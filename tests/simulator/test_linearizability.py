@@ -171,6 +171,17 @@ def test_the_version_of_a_write_of_unknown_outcome_is_learned_once() -> None:
     assert check([*history[:2], seen(3, 4, 5, CompareAndSet("k", 8, "c"), 9)], STORE).ok
 
 
+def test_a_read_that_teaches_a_version_is_not_taken_for_granted() -> None:
+    """Both writes are the same; the read that returns first saw the second one."""
+    history = [
+        seen(1, 0, None, Put("k", "x")),
+        seen(2, 0, None, Put("k", "x")),
+        seen(3, 5, 8, Get("k"), ("x", 9)),
+        seen(4, 5, 9, Get("k"), ("x", 5)),
+    ]
+    assert check(history, STORE).ok
+
+
 def test_versions_are_ordered_over_all_keys() -> None:
     """Each key alone is fine; together the second write was numbered before the first."""
     history = [seen(1, 0, 1, Put("a", "x"), 5), seen(2, 2, 3, Put("b", "x"), 4)]
