@@ -32,8 +32,10 @@ class SimulatedClient:
         registry: SealRegistry,
         send: Callable[[ClientId, ReplicaId, ToReplica], None],
         sent: Callable[[ClientId, int, tuple[bytes, ...]], None],
+        log: Callable[[str], None],
     ) -> None:
         self.client = client
+        self._log = log
         self._rng = Random(plan.seed * 1000 + client)
         self._keys = plan.keys
         self._outstanding = plan.outstanding
@@ -62,11 +64,19 @@ class SimulatedClient:
                 self._next_at = now + self._rng.randrange(self._pause_max)
             calls = [self._draw() for _ in range(min(self._to_start, self._rng.choice((1, 1, 3))))]
             self._to_start -= len(calls)
-            operations = [self._interface.encode(*call) for call in calls]
-            number = self.session.submit(operations, now)
-            self._open[number] = (calls, now)
-            self._sent(self.client, number, tuple(operations))
+            self._issue(calls, now)
         return self._flush(now)
+
+    def call(self, calls: list[Call], now: Nanos) -> Nanos:
+        """Issue one request by hand, as scripts do; returns the next deadline."""
+        self._issue(calls, now)
+        return self._flush(now)
+
+    def _issue(self, calls: list[Call], now: Nanos) -> None:
+        operations = [self._interface.encode(*call) for call in calls]
+        number = self.session.submit(operations, now)
+        self._open[number] = (calls, now)
+        self._sent(self.client, number, tuple(operations))
 
     def tick(self, now: Nanos) -> Nanos:
         self._settle(self.session.tick(now), now)
@@ -108,6 +118,7 @@ class SimulatedClient:
                 except (Refused, Mistake, Lie) as error:
                     raise Violation("validity", f"client {self.client} got {error!r} for {name}{args}") from error
                 self._remember(name, args, result)
+                self._log(f"#{outcome.number} {' '.join(map(str, (name, *args)))} = {result}")
                 plain = (result.value, result.version) if name == "get" and result is not None else result
                 entry = Operation(self.client, called, now, (name, args), plain, index)
                 self.history.append((outcome.number, entry))

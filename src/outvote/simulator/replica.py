@@ -145,12 +145,18 @@ class SimulatedReplica:
         try:
             action(*arguments)
         except Crashed:
-            self.crashes += 1
-            self.world.mark("crashes")
-            self.turn = None
-            self._wake = NEVER
-            self.disk.crash()
-            self.world.log(str(self.me), "crashes")
+            self.crash()
+
+    def crash(self) -> None:
+        """The process is gone, if it was there."""
+        if self.turn is None:
+            return
+        self.crashes += 1
+        self.world.mark("crashes")
+        self.turn = None
+        self._wake = NEVER
+        self.disk.crash()
+        self.world.log(str(self.me), "crashes")
 
     def poke(self) -> None:
         """Something came in: one turn, once, at this instant."""

@@ -27,7 +27,7 @@ from outvote.simulator.checkers.monotonic import Monotonic
 from outvote.simulator.checkers.order import Order
 from outvote.simulator.checkers.store_model import StoreModel
 from outvote.simulator.checkers.violation import Violation
-from outvote.simulator.clients import SimulatedClient
+from outvote.simulator.clients import Call, SimulatedClient
 from outvote.simulator.network import SimulatedNetwork
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.replica import SimulatedReplica
@@ -63,7 +63,8 @@ class World:
     """One run. `run` raises Violation if an invariant breaks, and returns when all clients are done."""
 
     def __init__(
-        self, plan: Plan, protocol: Protocol, keep_trace: bool = False, machine: type[StateMachine] = KeyValueStore
+        self, plan: Plan, protocol: Protocol, keep_trace: bool = False, machine: type[StateMachine] = KeyValueStore,
+        trace: type[Trace] = Trace,
     ) -> None:
         self.plan = plan
         self.protocol = protocol
@@ -77,7 +78,7 @@ class World:
         self.codec = Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0)
         self.records = RecordCodec(protocol.records)
         self.machine = machine
-        self.trace = Trace(self.codec, self.records, keep_trace)
+        self.trace = trace(self.codec, self.records, keep_trace)
         self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self._heap: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._scheduled = 0
@@ -90,7 +91,8 @@ class World:
 
     def _make_client(self, client: ClientId) -> SimulatedClient:
         return SimulatedClient(
-            client, self.plan, describe(self.machine), self.registry, self._to_replica, self.check.exactly_once.sent
+            client, self.plan, describe(self.machine), self.registry, self._to_replica, self.check.exactly_once.sent,
+            lambda text: self.log(f"c{client - FIRST_CLIENT}", text),
         )
 
     # ------------------------------------------------------------------ time
@@ -116,10 +118,7 @@ class World:
         for fault in self.plan.faults:
             self.after(fault.at, lambda fault=fault: self._fault(fault))  # type: ignore[misc]
         self.after(self.plan.faults_end, self._heal)
-        for replica in self.replicas:
-            replica.start()
-        for client in self.clients:
-            self._client_woke(client, client.start(self.now))
+        self.start()
         while self._heap and not self._done():
             self.now, _, action = heapq.heappop(self._heap)
             if self.now > self.plan.deadline or self.events > EVENTS_MAX:
@@ -129,6 +128,24 @@ class World:
         if not self._done():
             raise Violation("liveness", self._stuck())
         self._judge_history()
+
+    def start(self) -> None:
+        for replica in self.replicas:
+            replica.start()
+        for client in self.clients:
+            self._client_woke(client, client.start(self.now))
+
+    def run_until(self, at: Nanos) -> None:
+        """All events up to an instant, which then is now: for scripts, that step through a run."""
+        while self._heap and self._heap[0][0] <= at:
+            self.now, _, action = heapq.heappop(self._heap)
+            self.events += 1
+            action()
+        self.now = at
+
+    def call(self, client: int, calls: list[Call]) -> None:
+        """A request made by hand; clients are counted from 0."""
+        self._client_woke(self.clients[client], self.clients[client].call(calls, self.now))
 
     def _done(self) -> bool:
         return self.healed and all(client.finished for client in self.clients)
