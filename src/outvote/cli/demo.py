@@ -22,7 +22,7 @@ from outvote.cli import demo_acts
 from outvote.cli.demo_cluster import HONEST_PROGRAM, TRAITOR_PROGRAM, DemoCluster, N
 from outvote.cli.demo_load import Load
 from outvote.cli.demo_report import DemoReport, check_writable, verdict, write_report
-from outvote.cli.demo_stage import LiveStage, Mood, Picture, PlainStage, Row, Stage
+from outvote.cli.demo_stage import HEIGHT_MIN, WIDTH_MIN, LiveStage, Mood, Picture, PlainStage, Row, Stage
 from outvote.cli.demo_watch import WATCHER, Watch
 from outvote.client.aio import Client
 from outvote.client.session import SessionConfig
@@ -42,8 +42,7 @@ PLAY: Final[dict[int, Callable[[demo_acts.Story], Awaitable[None]]]] = {
     1: demo_acts.fault_free, 2: demo_acts.treason, 3: demo_acts.recovery, 4: demo_acts.beyond_limit,
 }  # fmt: skip
 WORDS: Final = {
-    "equivocate": "equivocates", "forge-values": "forges replies", "half-broadcast": "speaks to half",
-    "silent": "keeps silent",
+    "equivocate": "equivocates", "forge-values": "forges", "half-broadcast": "speaks to half", "silent": "says nothing",
 }  # fmt: skip
 
 
@@ -60,7 +59,8 @@ def run_demo(
     """
     check_writable(report_path)
     console = Console(highlight=False)
-    stage: Stage = LiveStage(console) if console.is_terminal and not plain else PlainStage(_print_line)
+    live = console.is_terminal and not plain and console.width >= WIDTH_MIN and console.height >= HEIGHT_MIN
+    stage: Stage = LiveStage(console) if live else PlainStage(_print_line)
     report = DemoReport(replicas=N)
     directory = Path(tempfile.mkdtemp(prefix="outvote-demo-"))
     try:
@@ -98,7 +98,8 @@ async def _until_told_to_stop(performance: Awaitable[None]) -> None:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(performance)
     for name in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError, ValueError):  # Windows: KeyboardInterrupt; not the main thread: its affair
+        # Windows raises KeyboardInterrupt instead; outside the main thread signals are others' affair.
+        with suppress(NotImplementedError, ValueError, RuntimeError):
             loop.add_signal_handler(name, _cancel_once, task)
     try:
         await task
@@ -121,9 +122,8 @@ async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: floa
     stage.say("Keys, certificates and a genesis file for four replicas; no Docker, no configuration.")
     cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE])
     watch = Watch(cluster)
-    clients: list[Client] = []
-    load: Load | None = None
-    drawing: asyncio.Task[None] | None = None
+    load = Load([])
+    drawing = asyncio.get_running_loop().create_task(_draw(stage, cluster, load, watch))
     try:
         began = time.monotonic()
         programs = [TRAITOR_PROGRAM if replica in SLEEPERS else HONEST_PROGRAM for replica in range(N)]
@@ -132,10 +132,8 @@ async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: floa
         config = SessionConfig(timeout_ns=LOAD_TIMEOUT_NS)
         for name in names:
             client = await Client.connect(cluster.directory, name, config=config)
-            clients.append(client)
-        load = Load(clients)
+            load.clients.append(client)
         await watch.begin()
-        drawing = asyncio.get_running_loop().create_task(_draw(stage, cluster, load, watch))
         await watch.until("all replicas answered", watch.settled)
         story = demo_acts.Story(cluster, load, watch, stage, report, pace)
         await _play(story, acts)
@@ -144,20 +142,19 @@ async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: floa
         report.complaints.append(str(error))
         stage.event(str(error), "bad")
     finally:
-        if load is not None:
-            await load.close()
-            _count(report, load)
-        if drawing is not None:
-            drawing.cancel()
+        await load.close()
+        _count(report, load)
+        drawing.cancel()
         await watch.close()
-        for client in clients:
+        for client in load.clients:
             await client.close()
         await cluster.close()
 
 
 async def _play(story: demo_acts.Story, acts: Sequence[int]) -> None:
     story.load.begin()
-    for number in acts:
+    for number in sorted(set(acts)):
+        story.load.resume()
         await PLAY[number](story)
         story.report.acts.append(number)
         for sentence in story.cluster.unexpected_ends():

@@ -10,7 +10,7 @@ import time
 from random import Random
 from typing import Final
 
-from outvote.cli.demo_cluster import HONEST_PROGRAM, TRAITOR_PROGRAM, DemoCluster, N
+from outvote.cli.demo_cluster import HONEST_PROGRAM, TRAITOR_PROGRAM, DemoCluster, N, Program
 from outvote.cli.demo_load import Load
 from outvote.cli.demo_report import DemoReport
 from outvote.cli.demo_stage import Stage
@@ -67,10 +67,10 @@ class Story:
         for piece in self.cluster.evidence():
             if piece.accused in self.liars and piece.text() not in self.sentences:
                 self.sentences.add(piece.text())
-                self.stage.event(f"evidence: {piece.text()}; replica {piece.kept_by} keeps both seals", "good")
+                self.stage.event(f"evidence: {piece.short_text()}; replica {piece.kept_by} keeps both", "good")
                 self.report.treason.evidence.append(f"{piece.text()}, kept by replica {piece.kept_by}")
 
-    async def restart(self, replica: ReplicaId, program: str) -> tuple[float, float, Position]:
+    async def restart(self, replica: ReplicaId, program: Program) -> tuple[float, float, Position]:
         """Start a killed replica; returns milliseconds until it served, and from there until it had caught up, and the
         positions it had to catch up on.
 
@@ -79,20 +79,16 @@ class Story:
         serving = time.monotonic_ns()
         self.watch.interval_s, usual = CATCH_UP_INTERVAL_S, self.watch.interval_s
         await self.watch.renew()
-        first: list[Position] = []
-
         def caught_up() -> bool:
             report = self.watch.reports[replica]
-            if report is None:
-                return False
-            first.append(report.standing.position)
-            return report.standing.position >= self.watch.position_before > 0
+            return report is not None and report.standing.position >= self.watch.position_before > 0
 
         goal = self.watch.position()
         await self.watch.until(f"replica {replica} had caught up", caught_up)
         took = time.monotonic_ns() - serving
         self.watch.interval_s = usual
-        return started / MILLISECOND, took / MILLISECOND, max(0, goal - first[0])
+        missed = max(0, goal - self.cluster.processes[replica].recovered)
+        return started / MILLISECOND, took / MILLISECOND, missed
 
 
 async def fault_free(story: Story) -> None:
@@ -100,10 +96,10 @@ async def fault_free(story: Story) -> None:
     stage, load, watch, facts = story.stage, story.load, story.watch, story.report.fault_free
     stage.act(1, "four replicas, one truth")
     stage.say(
-        "Four processes run the same key-value store. Sixteen clients' operations are outstanding all the time; "
-        "a client believes an answer only when f + 1 = 2 replicas sealed the very same one."
+        "Four processes run the same key-value store, and keep it one. Clients have sixteen operations under way all "
+        "the time; they believe an answer only when f + 1 = 2 replicas sealed the very same one."
     )
-    await watch.fresh()
+    await story.quiet()
     before, position_before, view_before = watch.sent(), watch.position(), watch.view()
     load.resume()
     await story.hold(6.0, 200)
@@ -198,12 +194,15 @@ async def _depose(story: Story, traitor: ReplicaId) -> None:
     await watch.until("the new primary answered", lambda: load.acknowledged >= answered + 50)
     facts.view_change_ms = round(load.pulse.longest_gap(time.monotonic_ns()) / MILLISECOND, 1)
     timeout_ms = story.cluster.genesis.parameters.view_timeout_ms
-    stage.event(
-        f"view {facts.view_after}: replica {watch.leader()} leads. The change cost {facts.view_change_ms:,.0f} ms, "
-        f"{timeout_ms} of them the timer's",
-        "good",
+    timer = (
+        f"{timeout_ms} of them the timer's"
+        if facts.view_change_ms >= timeout_ms
+        else f"less than the timer's {timeout_ms}, since the lie was seen"
     )
+    cost = f"{facts.view_change_ms:,.0f} ms, {timer}"
+    stage.event(f"view {facts.view_after}: replica {watch.leader()} leads. The change cost {cost}", "good")
     stage.event("(measured: the longest time in which no client had an operation acknowledged)")
+    story.show_evidence()
 
 
 async def recovery(story: Story) -> None:
@@ -274,17 +273,17 @@ async def beyond_limit(story: Story) -> None:
             f"Replicas {first} and {second} keep silent: two of four, more than f = 1. Two honest replicas are no "
             "quorum of three, so the cluster may not answer, and does not guess."
         )
-        await story.order(first, FORGE_VALUES, "silent")
-        await story.order(second, FORGE_VALUES, "silent")
+        await story.order(first, "silent")
+        await story.order(second, "silent")
         await _ask_in_vain(story, probe)
     finally:
         await probe.close()
-    await asyncio.sleep(2.0 * story.pace)
+    await asyncio.sleep(4.0 * story.pace)
     stage.say(
         "Honestly: beyond f nothing is guaranteed. These two could as well have told a client the same lie, and two "
         "equal answers are what it believes. That is the limit: right while f < n/3 lie."
     )
-    await asyncio.sleep(4.0 * story.pace)
+    await asyncio.sleep(3.5 * story.pace)
     stage.say("The two become honest again. What the clients have been waiting for all the time is now decided.")
     waiting = load.in_flight
     honest_from = await story.cluster.order(first, HONEST)
@@ -346,5 +345,6 @@ async def _ask_in_vain(story: Story, probe: Client) -> None:
     refused = [failure for failure in failures if failure is not None]
     if refused:
         facts.sentence = f"{type(refused[0]).__name__}: {refused[0]}"
-        stage.event(f"{len(refused)} calls of an impatient client: no answer within {PROBE_TIMEOUT_NS / SECOND:g} s")
-        stage.event(facts.sentence, "good")
+        within = f"{PROBE_TIMEOUT_NS / SECOND:g} s"
+        stage.event(f"{len(refused)} calls of an impatient client: no answer within {within}, and no wrong one", "good")
+        stage.say(f'What its caller is told, in the place of an answer: "{facts.sentence}"')

@@ -22,10 +22,10 @@ from outvote.cli.traitor import NOW
 from outvote.configuration.files import create_cluster
 from outvote.configuration.genesis import Genesis, Parameters
 from outvote.errors import Mistake
-from outvote.types import Nanos, ReplicaId
+from outvote.types import Nanos, Position, ReplicaId
 
-HONEST_PROGRAM: Final = "outvote.cli.demo_replica"
-TRAITOR_PROGRAM: Final = "outvote.cli.traitor"
+HONEST_PROGRAM: Final = ("outvote", "run", "--supervised")  # ends when its standard input does
+TRAITOR_PROGRAM: Final = ("outvote.cli.traitor", "run")
 N: Final = 4
 START_TIMEOUT_S: Final = 60.0  # half a second on an idle machine
 ORDER_TIMEOUT_S: Final = 30.0
@@ -34,6 +34,9 @@ LINES_KEPT: Final = 200  # of each replica's standard error
 # be handed its port by chance.
 PORTS: Final = range(16_000, 32_000)
 PORT_ATTEMPTS_MAX: Final = 200
+
+
+Program = tuple[str, ...]  # a module, and its first arguments
 
 
 class Evidence(NamedTuple):
@@ -46,18 +49,22 @@ class Evidence(NamedTuple):
     position: int
 
     def text(self) -> str:
-        return f"replica {self.accused} sealed two {self.what} for position {self.position} (view {self.view})"
+        return f"{self.short_text()} in view {self.view}"
+
+    def short_text(self) -> str:
+        return f"replica {self.accused} sealed two {self.what} for position {self.position}"
 
 
 class ReplicaProcess:
     """One running child."""
 
-    def __init__(self, replica: ReplicaId, program: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, replica: ReplicaId, program: Program, process: asyncio.subprocess.Process) -> None:
         self.replica = replica
         self.program = program
         self.process = process
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.serving = asyncio.Event()
+        self.recovered: Position = 0  # where its own disk had brought it when it began to serve
         self.ended = asyncio.Event()
         self.behaviours = ""  # that it said it has put on
         self.obeyed = asyncio.Event()
@@ -75,6 +82,7 @@ class ReplicaProcess:
             line = raw.decode(errors="replace").rstrip().removeprefix(f"replica {self.replica}: ")
             self.lines.append(line)
             if line.startswith("serving"):
+                self.recovered = _position(line)
                 self.serving.set()
             elif line.startswith(NOW):
                 self.behaviours = line.removeprefix(NOW)
@@ -105,11 +113,11 @@ class DemoCluster:
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}
 
-    async def start(self, replica: ReplicaId, program: str = HONEST_PROGRAM) -> Nanos:
+    async def start(self, replica: ReplicaId, program: Program = HONEST_PROGRAM) -> Nanos:
         """Start a replica and wait until it serves; returns how long that took. Raises Mistake with its sentence."""
         began = time.monotonic_ns()
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", program, str(self.directory), str(replica),
+            sys.executable, "-P", "-m", *program, str(self.directory), "--replica", str(replica),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -187,6 +195,12 @@ def _evidence(keeper: ReplicaId, path: Path) -> Evidence:
     _, view, position = statement["fields"][:3]
     kind = "proposals" if statement["kind"] == "ProposalStatement" else f"{statement['kind'].upper()} votes"
     return Evidence(int(entry["replica"]), keeper, kind, int(view), int(position))
+
+
+def _position(line: str) -> Position:
+    """Of "serving ...; view 3, position 128"."""
+    _, found, number = line.rpartition("position ")
+    return int(number) if found and number.isdigit() else 0
 
 
 def free_ports(amount: int) -> list[int]:

@@ -220,9 +220,11 @@ class Counter(StateMachine):
         return self.value"""
 
 COMMANDS: Final = (
-    ("outvote up", "a cluster of your own on this machine"),
-    ("outvote put hello world", "write, agreed on by the replicas"),
-    ("outvote get hello", "read it back"),
+    ("outvote up", "a replicated key-value store on this machine"),
+    ("outvote put hello world", "in another terminal: write, and"),
+    ("outvote get hello", "read, agreed on by the replicas"),
     ("outvote status", "how each replica stands"),
-    ("outvote call add 3", "a command of your own class"),
+    ("outvote up counting --machine counter:Counter", "the class above instead"),
+    ("outvote call --cluster counting add 3", "its commands, from a shell"),
 )
+COMMAND_WIDTH: Final = 2 + max(len(command) for command, _ in COMMANDS)

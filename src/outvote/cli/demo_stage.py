@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from outvote.cli.demo_report import COMMANDS, COUNTER, DemoReport, summary
+from outvote.cli.demo_report import COMMAND_WIDTH, COMMANDS, COUNTER, DemoReport, summary
 from outvote.types import MILLISECOND, Nanos
 
 Mood = Literal["plain", "good", "bad", "proud"]
@@ -22,6 +22,9 @@ Mood = Literal["plain", "good", "bad", "proud"]
 STYLES: Final[dict[Mood, str]] = {"plain": "", "good": "green", "bad": "red", "proud": "bold green"}
 MARKS: Final[dict[Mood, str]] = {"plain": "·", "good": "✓", "bad": "✗", "proud": "★"}
 EVENTS_SHOWN: Final = 8
+WIDTH_MIN: Final = 90  # of the terminal, for the live display; smaller ones get lines
+HEIGHT_MIN: Final = 29
+COLUMNS: Final = (("replica", 7), ("role", 8), ("view", 4), ("position", 8), ("state digest", 19))
 BARS: Final = "▁▂▃▄▅▆▇█"
 ACTS: Final = 4
 BIG: Final = {
@@ -111,12 +114,13 @@ class PlainStage(Stage):
             self._write(f"  {name:<26}{value}")
         for complaint in report.complaints:
             self._write(f"  FAILED: {complaint}")
+        self._write(f"{'PASSED: ' + _moral(report) if report.ok else 'The demo found something wrong.'}")
         self._write(f"report written to {report_path}")
-        self._write("Next, a class of your own, counter.py:")
+        self._write("Try next, with a class of your own in counter.py:")
         for line in COUNTER.split("\n"):
             self._write(f"    {line}" if line else "")
         for command, meaning in COMMANDS:
-            self._write(f"  {command:<26}{meaning}")
+            self._write(f"  {command:<{COMMAND_WIDTH}}{meaning}")
 
     def _line(self, text: str) -> None:
         self._write(f"[{self.seconds:5.1f} s] {text}")
@@ -162,12 +166,13 @@ class LiveStage(Stage):
         for complaint in report.complaints:
             console.print(Text(f"✗ {complaint}", "bold red"))
         if report.ok:
-            console.print(Text("★ One of four lied, one was killed, and nobody was told a wrong word.", "bold green"))
+            console.print(Text(f"★ {_moral(report)}", "bold green"))
         console.print(Text(f"  The whole report: {report_path}\n", "dim"))
-        console.print(Text("Next: replicate a class of your own (counter.py)", "bold"))
+        console.print(Text("Try next, with a class of your own in counter.py:\n", "bold"))
         console.print(_code(COUNTER))
+        console.print()
         for command, meaning in COMMANDS:
-            console.print(Text.assemble((f"  {command:<26}", "cyan"), (meaning, "dim")))
+            console.print(Text.assemble((f"  {command:<{COMMAND_WIDTH}}", "cyan"), (meaning, "dim")))
 
     def close(self) -> None:
         if self._live.is_started:
@@ -235,10 +240,11 @@ def _big(picture: Picture) -> Text:
 
 
 def _replicas(rows: list[Row], width: int) -> RenderableType:
-    table = Table(box=None, expand=True, padding=(0, 1), header_style="dim")
-    for name, size in (("replica", 7), ("role", 8), ("view", 4), ("position", 8), ("state digest", 22)):
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    for name, size in COLUMNS:
         table.add_column(name, width=size, no_wrap=True, justify="right" if name in ("view", "position") else "left")
-    table.add_column("what it does", no_wrap=True, overflow="ellipsis")
+    left = width - 4 - 2 - sum(size + 2 for _, size in COLUMNS)  # 4: the panel's frame, 2: the padding
+    table.add_column("what it does", width=left, no_wrap=True, overflow="ellipsis")
     for row in rows:
         digest = "green" if row.equal else "dim" if row.equal is None else "bold red"
         mark = " =" if row.equal else "" if row.equal is None else " ≠"
@@ -254,6 +260,12 @@ def _fixed(text: Text, height: int, width: int, console: Console) -> Text:
     lines = list(text.wrap(console, width))[:height]
     lines += [Text("")] * (height - len(lines))
     return Text("\n").join(lines)
+
+
+def _moral(report: DemoReport) -> str:
+    if {2, 3} <= set(report.acts):
+        return "One of four lied, one was killed, and nobody was told a wrong word."
+    return "Nobody was told a wrong word."
 
 
 def _code(source: str) -> RenderableType:

@@ -1,17 +1,18 @@
 """A replica whose voice can be corrupted while it runs: the traitor of `outvote demo`.
 
-Started as `python -m outvote.cli.traitor DIRECTORY REPLICA`. It runs what `outvote run` runs and is honest until a
-line on its standard input names the behaviours to put on ("equivocate forge-values", "silent", "honest"). It lies
-under its own key only; no other process knows that it is one. It ends when its standard input ends.
+Started as `python -m outvote.cli.traitor run DIRECTORY --replica N`, it runs what `outvote run` runs, and is honest
+until a line on its standard input names the behaviours to put on ("equivocate forge-values", "silent", "honest"). It
+lies under its own key only, and no other process knows that it is one. It ends when its standard input ends.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -96,7 +97,6 @@ def read_orders(heard: Callable[[str], None], ended: Callable[[], None]) -> None
     """Read lines from standard input in a thread, which works on every platform's pipes."""
 
     def read() -> None:
-        os.set_blocking(0, True)  # uvloop hands its children pipes that do not block
         rest = b""
         while chunk := os.read(0, ORDER_BYTES_MAX):
             *lines, rest = (rest + chunk).split(b"\n")
@@ -126,16 +126,20 @@ def run_traitor(directory: Path, replica: ReplicaId) -> None:
     run_loop(serve(lambda: make_node(directory, replica, say=say, voice_of=tongue.voice_of), ready, say))
 
 
-def sentence_or_silence(run: Callable[[Path, ReplicaId], None]) -> int:
-    """Run with the arguments of this process; an error of ours is one line on standard error."""
-    replica = int(sys.argv[2])
+def main(arguments: Sequence[str]) -> int:
+    """An error of ours is one line on standard error."""
+    parser = argparse.ArgumentParser(prog="outvote.cli.traitor")
+    parser.add_argument("command", choices=["run"])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--replica", type=int, required=True)
+    given = parser.parse_args(arguments)
     try:
-        run(Path(sys.argv[1]), replica)
+        run_traitor(given.directory, given.replica)
     except OutvoteError as error:
-        say_to_stderr(replica)(str(error))
+        say_to_stderr(given.replica)(str(error))
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(sentence_or_silence(run_traitor))
+    sys.exit(main(sys.argv[1:]))
