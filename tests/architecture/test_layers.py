@@ -22,8 +22,9 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "machines": ("core", "wire.client_messages"),
     "configuration": ("core", "crypto", "machines", "wire.client_messages"),
     "protocols": ("core", "broadcast", "crypto.digests"),
-    "client": ("core", "crypto", "wire", "machines", "configuration", "host.tls", "host.connection"),
-    "host": ("core", "crypto", "wire", "machines", "storage", "observe", "configuration"),
+    "client": ("core", "crypto", "wire", "machines", "configuration", "transport"),
+    "transport": ("configuration",),
+    "host": ("core", "crypto", "wire", "machines", "storage", "observe", "configuration", "transport"),
     "simulator": (
         "core",
         "crypto",

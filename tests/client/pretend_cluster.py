@@ -15,10 +15,10 @@ from outvote.configuration.files import create_cluster, load_replica_keys
 from outvote.core.contract import Delivery, Request, Standing
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Lie
-from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.machines.executor import Executor
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.operations import encode_done
+from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.wire.client_messages import (
     Ask,
     Refusal,

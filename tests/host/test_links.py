@@ -5,190 +5,39 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
-import uvloop
+from link_parties import (
+    CLIENT,
+    DEADLINE_S,
+    Cluster,
+    RawClient,
+    Recorder,
+    Run,
+    cluster,
+    dial,
+    eventually,
+    free_ports,
+    plain,
+    run,
+    running,
+    still_works,
+)
 
-from outvote.configuration.files import PartyKeys, create_cluster, load_client_keys, load_replica_keys
-from outvote.configuration.genesis import Genesis
-from outvote.core.contract import Request, Struct
+from outvote.configuration.files import create_cluster, load_client_keys, load_replica_keys
 from outvote.errors import Mistake
-from outvote.host import client_gate, connection, links, listener
+from outvote.host import connection, links, listener
 from outvote.host.connection import NOBODY
 from outvote.host.links import Links
-from outvote.host.tls import PinnedCertificates
-from outvote.types import FIRST_CLIENT
 from outvote.wire.client_messages import (
     Ask,
     Refusal,
-    Submit,
-    ToClient,
-    ToReplica,
-    decode_to_client,
-    encode_client_message,
 )
-from outvote.wire.frames import FRAME_BYTES_MAX, FrameSplitter, frame
+from outvote.wire.frames import FRAME_BYTES_MAX, frame
 
-CLIENT = FIRST_CLIENT
-DEADLINE_S = 20.0
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Genesis]:
-    directory = tmp_path_factory.mktemp("links") / "cluster"
-    return directory, create_cluster(directory, name="links", machine="m:M", replicas=3, clients=["default", "other"])
-
-
-@pytest.fixture(params=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    """Runs a scenario on one kind of loop; fails if the loop was ever told of an error."""
-    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
-
-    def runs(scenario: Coroutine[Any, Any, None]) -> None:
-        complaints: list[dict[str, Any]] = []
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: complaints.append(context))
-            runner.run(asyncio.wait_for(scenario, 3 * DEADLINE_S))
-        assert complaints == []
-
-    return runs
-
-
-Run = Callable[[Coroutine[Any, Any, None]], None]
-Cluster = tuple[Path, Genesis]
-
-
-class Recorder:
-    """An observer that remembers."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        self.lies: list[tuple[int, str]] = []
-        self.notes: list[str] = []
-
-    def count(self, what: str, amount: int = 1) -> None:
-        self.counts[what] = self.counts.get(what, 0) + amount
-
-    def lie(self, party: int, kind: str, text: str) -> None:
-        self.lies.append((party, text))
-
-    def evidence(self, party: int, first: tuple[Struct, bytes], second: tuple[Struct, bytes]) -> None:
-        raise AssertionError("links never accuse")
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def checkpoint(self, position: int, digest: bytes) -> None:
-        raise AssertionError("links know no checkpoints")
-
-
-class Replica:
-    """Links and what came through them."""
-
-    def __init__(self, cluster: Cluster, number: int) -> None:
-        directory, genesis = cluster
-        self.observer = Recorder()
-        self.frames: list[tuple[int, bytes]] = []
-        self.messages: list[tuple[int, ToReplica]] = []
-        self.lost: list[int] = []
-        self.links = Links(
-            genesis,
-            load_replica_keys(directory, number, genesis),
-            self.observer,
-            on_replica_frame=lambda replica, body: self.frames.append((replica, body)),
-            on_client_message=lambda client, message: self.messages.append((client, message)),
-            on_client_lost=self.lost.append,
-        )
-
-
-class RawClient:
-    """A client made of the standard library's own TLS, so that ours is tested against another."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self._splitter = FrameSplitter()
-        self._bodies: list[bytes] = []
-
-    def send(self, message: ToReplica) -> None:
-        self.writer.write(frame(encode_client_message(message)))
-
-    async def receive(self) -> ToClient:
-        while not self._bodies:
-            chunk = await asyncio.wait_for(self.reader.read(65536), DEADLINE_S)
-            if not chunk:
-                raise EOFError
-            self._bodies = self._splitter.feed(chunk)
-        message: ToClient = decode_to_client(self._bodies.pop(0))
-        return message
-
-    async def closed(self) -> None:
-        """Waits until the other side has ended the connection."""
-        try:
-            while await asyncio.wait_for(self.reader.read(65536), DEADLINE_S):
-                pass
-        except (ConnectionError, ssl.SSLError):
-            pass
-
-
-async def eventually(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 - conditions are of many kinds, and this is a test
-            await asyncio.sleep(0.002)
-
-
-def free_ports(cluster: Cluster) -> Cluster:
-    """The same cluster on ports that nobody uses now; addresses are no part of its identity."""
-    directory, genesis = cluster
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in genesis.replicas]
-    replicas = tuple(
-        msgspec.structs.replace(replica, port=taken.getsockname()[1])
-        for replica, taken in zip(genesis.replicas, sockets, strict=True)
-    )
-    for taken in sockets:
-        taken.close()
-    return directory, msgspec.structs.replace(genesis, replicas=replicas)
-
-
-@asynccontextmanager
-async def running(cluster: Cluster, *numbers: int) -> AsyncIterator[list[Replica]]:
-    replicas = [Replica(cluster, number) for number in numbers]
-    try:
-        for replica in replicas:
-            await replica.links.start()
-        yield replicas
-    finally:
-        for replica in replicas:
-            await replica.links.stop()
-
-
-async def dial(cluster: Cluster, replica: int, keys: PartyKeys | None = None, party: int = CLIENT) -> RawClient:
-    directory, genesis = cluster
-    name = genesis.clients[party - FIRST_CLIENT].name
-    context = PinnedCertificates(genesis.certificates()).dialing_context(
-        keys or load_client_keys(directory, name, genesis)
-    )
-    host, port = genesis.addresses()[replica]
-    return RawClient(*await asyncio.open_connection(host, port, ssl=context, server_hostname=""))
-
-
-async def plain(cluster: Cluster, replica: int) -> RawClient:
-    return RawClient(*await asyncio.open_connection(*cluster[1].addresses()[replica]))
-
-
-async def still_works(cluster: Cluster, first: Replica, second: Replica) -> None:
-    """Replicas and clients reach the first one, whatever came before."""
-    before = len(first.frames)
-    second.links.send(first.links.me, b"still here")
-    await eventually(lambda: (second.links.me, b"still here") in first.frames[before:])
-    client = await dial(cluster, first.links.me)
-    client.send(Ask(12345))
-    await eventually(lambda: (CLIENT, Ask(12345)) in first.messages)
-    client.writer.close()
+__all__ = ["cluster", "run"]  # fixtures
 
 
 def test_frames_arrive_in_order_and_large_ones_whole(cluster: Cluster, run: Run) -> None:
@@ -415,101 +264,6 @@ def test_our_own_key_and_a_wrong_address_are_noticed(cluster: Cluster, run: Run)
             zero.links.send(2, b"not for replica 1")
             await eventually(lambda: any("the address of replica 2" in text for _, text in zero.observer.lies))
             assert zero.links.connected() == ()
-
-    run(scenario())
-
-
-def test_all_connections_of_a_client_get_the_answer_and_the_ninth_ends_the_first(cluster: Cluster, run: Run) -> None:
-    async def scenario() -> None:
-        at = free_ports(cluster)
-        async with running(at, 0) as (zero,):
-            clients = []
-            for number in range(9):
-                clients.append(await dial(at, 0))
-                clients[-1].send(Ask(number))
-                await eventually(lambda number=number: len(zero.messages) == number + 1)  # type: ignore[misc]
-            await clients[0].closed()
-            other = await dial(at, 0, party=CLIENT + 1)
-            other.send(Ask(9))
-            await eventually(lambda: len(zero.messages) == 10)
-            zero.links.answer(CLIENT, Refusal(1, "for all"))
-            zero.links.answer(CLIENT + 1, Refusal(2, "for the other"))
-            zero.links.answer(CLIENT + 5, Refusal(2, "for nobody"))
-            for client in clients[1:]:
-                assert await client.receive() == Refusal(1, "for all")
-            assert await other.receive() == Refusal(2, "for the other")
-            assert zero.lost == []
-            for client in clients[1:]:
-                client.writer.close()
-            await eventually(lambda: zero.lost == [CLIENT])
-
-    run(scenario())
-
-
-def test_a_client_too_many_is_told_so(cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_gate, "CONNECTIONS_MAX", 2)
-
-    async def scenario() -> None:
-        at = free_ports(cluster)
-        async with running(at, 0, 1) as (zero, one):
-            kept = [await dial(at, 0), await dial(at, 0)]
-            await eventually(lambda: zero.links.gate._count == 2)
-            late = await dial(at, 0, party=CLIENT + 1)
-            assert await late.receive() == Refusal(0, "this replica serves 2 connections already")
-            await late.closed()
-            kept[0].writer.close()
-            await eventually(lambda: zero.links.gate._count == 1)
-            await still_works(at, zero, one)
-
-    run(scenario())
-
-
-def test_malformed_messages_are_answered_and_then_the_connection_ends(cluster: Cluster, run: Run) -> None:
-    async def scenario() -> None:
-        at = free_ports(cluster)
-        async with running(at, 0, 1) as (zero, one):
-            client = await dial(at, 0)
-            stolen = Submit(Request(CLIENT + 1, 1, 0, (b"x",), bytes(64)))
-            client.writer.write(frame(encode_client_message(stolen)))
-            for _ in range(40):
-                client.writer.write(frame(b"\x93\x91nonsense"))
-            first = await client.receive()
-            assert isinstance(first, Refusal)
-            assert (first.number, first.reason) == (0, f"a request in the name of client {CLIENT + 1}")
-            for _ in range(18):
-                answer = await client.receive()
-                assert isinstance(answer, Refusal)
-                assert answer.reason.startswith("not a message")
-            assert await client.receive() == Refusal(0, "20 malformed messages on one connection: it is closed")
-            await client.closed()
-            assert len(zero.observer.lies) == 20
-            assert zero.messages == []
-            await still_works(at, zero, one)
-
-    run(scenario())
-
-
-def test_a_client_that_never_reads_is_dropped_and_others_are_not(cluster: Cluster, run: Run) -> None:
-    async def scenario() -> None:
-        at = free_ports(cluster)
-        async with running(at, 0, 1) as (zero, one):
-            deaf, good = await dial(at, 0), await dial(at, 0, party=CLIENT + 1)
-            deaf.send(Ask(1))
-            good.send(Ask(2))
-            await eventually(lambda: len(zero.messages) == 2)
-            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            text = "x" * 100_000
-            for number in range(1000):
-                zero.links.answer(CLIENT, Refusal(number, text))
-                await asyncio.sleep(0)
-                if zero.lost:
-                    break
-            assert zero.lost == [CLIENT]
-            assert zero.observer.counts["client_dropped_unread"] == 1
-            zero.links.answer(CLIENT + 1, Refusal(3, "good"))
-            assert await good.receive() == Refusal(3, "good")
-            deaf.writer.transport.abort()
-            await still_works(at, zero, one)
 
     run(scenario())
 

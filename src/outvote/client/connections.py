@@ -15,8 +15,8 @@ import msgspec
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Lie
-from outvote.host.connection import tune
-from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
+from outvote.transport.sockets import tune
+from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
     OUTSTANDING_MAX,

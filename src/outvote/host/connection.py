@@ -7,14 +7,14 @@ told to the observer, and never seen by the event loop.
 from __future__ import annotations
 
 import asyncio
-import socket
 from abc import abstractmethod
 from collections import deque
 from typing import Final, cast
 
 from outvote.errors import Lie
 from outvote.host.ports import Observer
-from outvote.host.tls import TlsChannel, TlsSide
+from outvote.transport.sockets import tune
+from outvote.transport.tls import TlsChannel, TlsSide
 from outvote.types import PartyId
 from outvote.wire.frames import PREFIX_BYTES, FrameSplitter
 
@@ -24,7 +24,6 @@ HANDSHAKE_TIMEOUT_S: Final = 5.0  # from accepting to knowing who it is, however
 _GOODBYE_TIMEOUT_S: Final = 5.0  # for the other end to read our last words
 _WRITE_BYTES: Final = 256 * 1024  # joined, encrypted and written at a time
 _SOCKET_BUFFER_BYTES: Final = 1024 * 1024  # waiting in the transport before we keep frames in our own queue
-_SILENCE_MS: Final = 20_000  # unacknowledged data for this long: the host behind the address is gone
 
 
 class FrameQueue:
@@ -219,20 +218,3 @@ class SecureConnection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
 
-
-def tune(connection: socket.socket | None) -> None:
-    """No delay for small frames, and notice a host that vanished without a word."""
-    if connection is None:
-        return
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # Names that some systems lack. A silent peer is asked after 10 s, then 3 times, 3 s apart: gone after 19 s.
-    for name, value in (
-        ("TCP_KEEPIDLE", 10),
-        ("TCP_KEEPINTVL", 3),
-        ("TCP_KEEPCNT", 3),
-        ("TCP_USER_TIMEOUT", _SILENCE_MS),
-    ):
-        option = getattr(socket, name, None)
-        if option is not None:
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)

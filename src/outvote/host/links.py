@@ -20,7 +20,7 @@ from outvote.host.client_gate import ClientGate
 from outvote.host.connection import FrameQueue, SecureConnection
 from outvote.host.listener import Listener
 from outvote.host.ports import Observer
-from outvote.host.tls import PinnedCertificates, TlsSide
+from outvote.transport.tls import PinnedCertificates, TlsSide
 from outvote.types import ClientId, PartyId, ReplicaId
 from outvote.wire.client_messages import ToClient, ToReplica
 from outvote.wire.frames import FRAME_BYTES_MAX

@@ -15,7 +15,7 @@ from outvote.errors import Lie, Mistake
 from outvote.host.client_gate import CLIENT_FRAME_BYTES_MAX, ClientGate
 from outvote.host.connection import SecureConnection
 from outvote.host.ports import Observer
-from outvote.host.tls import TlsSide
+from outvote.transport.tls import TlsSide
 from outvote.types import FIRST_CLIENT, PartyId, ReplicaId
 from outvote.wire.frames import FrameSplitter
 

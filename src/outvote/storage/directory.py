@@ -65,7 +65,7 @@ _PROBES: Final = 5
 _PROBE_BYTES: Final = 512
 
 
-class _Base(NamedTuple):
+class _Start(NamedTuple):
     """Where recovery begins."""
 
     generation: int
@@ -206,21 +206,21 @@ class DirectoryDisk(Disk):
         remove_unfinished(self._path)
         cluster, replica = self._owner
         mark = read_mark(self._path, cluster, replica)
-        base = self._choose_base()
-        places = [place for place in list_segments(self._path) if place[0] >= base.generation]
-        self._check_beginning(places, base)
-        proven = max(mark.proven, base.snapshot.sequence if base.snapshot is not None else 0)
+        start = self._choose_start()
+        places = [place for place in list_segments(self._path) if place[0] >= start.generation]
+        self._check_beginning(places, start)
+        proven = max(mark.proven, start.snapshot.sequence if start.snapshot is not None else 0)
         result = read_log(self._path, places, self._owner, mark.secret, proven)
         if result.torn is not None:
             places = cut(self._path, places, result.torn, self._report)
         self._open(mark, places, result)
-        self._good = base.good
-        if base.snapshot is None:
+        self._good = start.good
+        if start.snapshot is None:
             return Recovered(0, b"", b"", result.records)
-        snapshot = base.snapshot
+        snapshot = start.snapshot
         return Recovered(snapshot.position, snapshot.digest, snapshot.state, result.records)
 
-    def _choose_base(self) -> _Base:
+    def _choose_start(self) -> _Start:
         """The newest snapshot that can be read, or the oldest generation if there is none."""
         generations = list_snapshots(self._path)
         damaged = False
@@ -231,19 +231,19 @@ class DirectoryDisk(Disk):
                 self._report(f"{error}; falling back to an older one and the log since then")
                 damaged = True
                 continue
-            return _Base(generation, snapshot, [generation])
+            return _Start(generation, snapshot, [generation])
         if not damaged:
-            return _Base(0, None, [0])
+            return _Start(0, None, [0])
         if (0, 0) in list_segments(self._path):
-            return _Base(0, None, [0])
+            return _Start(0, None, [0])
         self._report(
             f"{self._path}: no snapshot can be read; the records are all there, the state must come from the others"
         )
-        return _Base(generations[0], None, [])
+        return _Start(generations[0], None, [])
 
-    def _check_beginning(self, places: Sequence[Place], base: _Base) -> None:
+    def _check_beginning(self, places: Sequence[Place], start: _Start) -> None:
         """Raises Rot if a generation that must be there is not."""
-        first = (base.generation, 0)
+        first = (start.generation, 0)
         newest = max(list_snapshots(self._path), default=0)
         if newest > 0 and (not places or places[-1][0] < newest):
             path = self._path / segment_name((newest, 0))

@@ -23,7 +23,7 @@ from outvote.configuration.files import (
     load_replica_keys,
 )
 from outvote.errors import Lie, Mistake
-from outvote.host.tls import PinnedCertificates, TlsChannel, TlsSide
+from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import FIRST_CLIENT
 
 

@@ -1,0 +1,1 @@
+"""Secure channels and socket settings that replicas and clients share. Above it, nobody sees a certificate."""
