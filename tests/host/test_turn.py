@@ -227,3 +227,12 @@ def test_a_request_executed_before_is_answered_from_the_table() -> None:
     assert len(replies) == 2
     assert replies[0] == replies[1]
     assert turn.report(Ask(7), {}).standing.position == 1
+
+
+def test_a_flooding_client_gets_a_bounded_number_of_signature_checks_a_turn() -> None:
+    turn, _, _ = make_turn(me=0)
+    refusals = [turn.request(FIRST_CLIENT, request(number)) for number in range(1, 80)]
+    assert [refusal is None for refusal in refusals] == [True] * 64 + [False] * 15
+    assert str(refusals[-1]).count("busy") == 1
+    turn.run()
+    assert turn.request(FIRST_CLIENT, request(90)) is None

@@ -66,6 +66,7 @@ class Turn:
         self._inbox_count: dict[ReplicaId, int] = {}
         self._own: deque[tuple[Message, Seal]] = deque()
         self._requests: list[Request] = []
+        self._requests_of: dict[ClientId, int] = {}
         self._digests: deque[tuple[Position, Digest]] = deque()
         self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
         self._ticket: Ticket = 0
@@ -118,6 +119,12 @@ class Turn:
             )
         if not request.operations:
             return Refusal(number, "a request needs at least one operation")
+        # Within one turn no client gets more signatures checked than it may have requests outstanding.
+        queued = self._requests_of.get(client, 0)
+        if queued >= OUTSTANDING_MAX:
+            self._count("requests_refused_busy")
+            return Refusal(number, f"busy: {OUTSTANDING_MAX} requests of yours came at once")
+        self._requests_of[client] = queued + 1
         self._requests.append(request)
         return None
 
@@ -167,7 +174,7 @@ class Turn:
             self._inbox_count[sender] -= 1
             self._handle(sender, message, seal)
         if self._requests:
-            requests, self._requests = self._requests, []
+            requests, self._requests, self._requests_of = self._requests, [], {}
             core.submit([request for request in requests if self._genuine_request(request)])
 
     def _handle(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
