@@ -1,0 +1,134 @@
+"""Waiting requests: order, no repeats, bounds."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from outvote.core import request_pool
+from outvote.core.contract import Request
+from outvote.core.request_pool import PER_CLIENT_MAX, RECENT_PER_CLIENT_MAX, RequestPool
+
+
+def request(number: int, client: int = 7, acknowledged: int = 0, size: int = 1) -> Request:
+    return Request(client, number, acknowledged, (bytes(size),), bytes(64))
+
+
+def numbers(requests: tuple[Request, ...] | list[Request]) -> list[int]:
+    return [one.number for one in requests]
+
+
+def test_first_come_first_cut_and_each_once() -> None:
+    pool = RequestPool()
+    assert [pool.add(request(number)) for number in (3, 1, 2, 3)] == [True, True, True, False]
+    assert numbers(pool.cut(2, 10_000)) == [3, 1]
+    assert numbers(pool.cut(2, 10_000)) == [2]
+    assert pool.cut(2, 10_000) == ()
+    assert len(pool) == 3, "proposed is not executed"
+    pool.propose_again()
+    assert numbers(pool.cut(9, 10_000)) == [3, 1, 2]
+
+
+def test_a_batch_holds_at_least_one_and_then_what_fits() -> None:
+    pool = RequestPool()
+    for number in (1, 2, 3):
+        pool.add(request(number, size=1000))
+    assert numbers(pool.cut(9, 10)) == [1]
+    assert numbers(pool.cut(9, 2300)) == [2, 3]
+
+
+def test_what_was_executed_is_not_taken_in_again() -> None:
+    pool = RequestPool()
+    pool.add(request(1))
+    pool.mark_executed(request(1))
+    assert len(pool) == 0
+    assert not pool.add(request(1))
+    assert pool.executed(7, 1)
+    assert not pool.executed(8, 1)
+    pool.mark_executed(request(5))
+    assert not pool.add(request(5)), "also if it never waited here"
+    assert pool.add(request(4))
+
+
+def test_acknowledged_requests_leave_and_stay_away() -> None:
+    pool = RequestPool()
+    for number in (1, 2, 3, 9):
+        pool.add(request(number))
+    pool.mark_executed(request(4, acknowledged=3))
+    assert numbers(pool.waiting()) == [9]
+    assert not pool.add(request(2))
+    pool.mark_executed(request(6, acknowledged=1_000_000))
+    assert not pool.add(request(5)), "acknowledged counts up to number - 1 at most"
+    assert pool.add(request(7))
+
+
+def test_one_client_cannot_push_out_another() -> None:
+    pool = RequestPool()
+    taken = sum(pool.add(request(number)) for number in range(1, 2 * PER_CLIENT_MAX))
+    assert taken == PER_CLIENT_MAX
+    assert pool.add(request(1, client=8))
+
+
+def test_the_pool_is_bounded_in_requests_and_bytes() -> None:
+    pool = RequestPool()
+    clients = request_pool.REQUESTS_MAX // PER_CLIENT_MAX + 2
+    for client in range(clients):
+        for number in range(1, PER_CLIENT_MAX + 1):
+            pool.add(request(number, client=client))
+    assert len(pool) == request_pool.REQUESTS_MAX
+    heavy = RequestPool()
+    size = 256 * 1024
+    for client in range(clients):
+        for number in range(1, 5):
+            heavy.add(request(number, client=client, size=size))
+    assert size * len(heavy) <= request_pool.BYTES_MAX < size * (len(heavy) + 2)
+
+
+def test_executed_numbers_are_bounded_a_client() -> None:
+    pool = RequestPool()
+    for number in range(1, 3 * RECENT_PER_CLIENT_MAX):
+        pool.mark_executed(request(number))
+    assert sum(pool.executed(7, number) for number in range(1, 3 * RECENT_PER_CLIENT_MAX)) == RECENT_PER_CLIENT_MAX
+
+
+def test_the_oldest_is_known_until_executed() -> None:
+    pool = RequestPool()
+    assert pool.oldest() is None
+    pool.add(request(2))
+    pool.add(request(1))
+    assert pool.oldest() == (7, 2)
+    pool.mark_proposed(request(2))
+    assert pool.oldest() == (7, 2)
+    assert pool.waits((7, 2))
+    pool.mark_executed(request(2))
+    assert pool.oldest() == (7, 1)
+    assert not pool.waits((7, 2))
+
+
+OPERATIONS = st.lists(st.tuples(st.sampled_from(("add", "executed", "cut", "again")), st.integers(1, 12)), max_size=60)
+
+
+@given(OPERATIONS)
+def test_the_pool_does_what_a_plain_list_does(operations: list[tuple[str, int]]) -> None:
+    pool = RequestPool()
+    waiting: list[int] = []
+    proposed: list[int] = []
+    done: list[int] = []
+    for kind, number in operations:
+        if kind == "add":
+            assert pool.add(request(number)) == (number not in waiting and number not in done)
+            if number not in waiting and number not in done:
+                waiting.append(number)
+        elif kind == "executed":
+            pool.mark_executed(request(number))
+            done.append(number)
+            waiting = [one for one in waiting if one != number]
+        elif kind == "cut":
+            expected = [one for one in waiting if one not in proposed][: number % 3 + 1]
+            assert numbers(pool.cut(number % 3 + 1, 10_000)) == expected
+            proposed += expected
+        else:
+            pool.propose_again()
+            proposed = []
+        assert numbers(pool.waiting()) == waiting
+        assert pool.has_unproposed() == any(one not in proposed for one in waiting)
