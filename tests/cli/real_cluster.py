@@ -53,7 +53,9 @@ def outvote(
     )  # fmt: skip
     assert "Traceback" not in done.stderr, done.stderr
     if code is not None:
-        assert done.returncode == code, f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        assert done.returncode == code, (
+            f"{arguments} ended with {done.returncode}: {done.stdout}{done.stderr}"
+        )
     return done
 
 

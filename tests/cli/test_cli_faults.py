@@ -93,7 +93,9 @@ def test_without_a_quorum_there_is_no_answer_and_sigterm_ends_in_order(tmp_path:
         silent = cluster.outvote("put", "k", "v", "--timeout", "1", code=4)
         assert silent.stderr.startswith("outvote: 2 of the 4 replicas of cluster answered, 3 are needed")
         shown = cluster.outvote("status", code=4).stdout.splitlines()
-        assert shown[-1] == "2 of 4 replicas answer; 3 are needed: nothing can be ordered until 1 more is back"
+        assert (
+            shown[-1] == "2 of 4 replicas answer; 3 are needed: nothing can be ordered until 1 more is back"
+        )
         assert json.loads(cluster.outvote("status", "--json", code=4).stdout)["ordering"] is False
         with BlockedCall(cluster.directory) as blocked:
             blocked.send_signal(signal.SIGINT)
@@ -212,6 +214,8 @@ def test_a_defect_leaves_its_traceback_in_a_file(tmp_path: Path) -> None:
     )
     outvote("init", "c", "--machine", "fragile:Fragile", cwd=tmp_path)
     done = outvote("run", "c", "--replica", "0", cwd=tmp_path, code=70)
-    assert done.stderr.startswith("outvote: a defect of outvote, please report it: RuntimeError: broken here;")
+    assert done.stderr.startswith(
+        "outvote: a defect of outvote, please report it: RuntimeError: broken here;"
+    )
     trace = (tmp_path / "c" / "replica-0" / "data" / "defect.txt").read_text()
     assert "RuntimeError: broken" in trace

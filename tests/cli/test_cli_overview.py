@@ -45,10 +45,14 @@ def test_one_that_contradicts_a_weak_quorum_is_astray(genesis: Genesis) -> None:
 
 
 def test_states_are_compared_at_equal_checkpoints(genesis: Genesis) -> None:
-    reports = [report(number, 10 + number, bytes([number]) * 32, 8, C if number == 6 else A) for number in range(7)]
+    reports = [
+        report(number, 10 + number, bytes([number]) * 32, 8, C if number == 6 else A) for number in range(7)
+    ]
     seen = overview(genesis, [*reports])
     assert seen.astray() == {6}
-    assert seen.disagreements()[0].startswith("DISAGREEMENT at position 8: the checkpoint of replicas 0, 1, 2")
+    assert seen.disagreements()[0].startswith(
+        "DISAGREEMENT at position 8: the checkpoint of replicas 0, 1, 2"
+    )
 
 
 def test_without_a_weak_quorum_nobody_is_believed(genesis: Genesis) -> None:

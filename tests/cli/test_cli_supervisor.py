@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,13 @@ def supervised(place: Path, *options: str) -> Iterator[Supervised]:
     finally:
         process.kill()
         process.wait()
-        await_silence(place)
+        try:
+            await_silence(place)
+        except TimeoutError:
+            for number in set(re.findall(r"process (\d+);", running.said())):
+                with suppress(ProcessLookupError):
+                    os.kill(int(number), signal.SIGKILL)
+            raise
 
 
 def await_silence(place: Path) -> None:

@@ -212,9 +212,7 @@ def _print_json(**fields: Any) -> None:
 # ---- one call --------------------------------------------------------------------------------------------------
 
 
-def _call(
-    settings: Settings, machine: type[StateMachine], command: str, values: Sequence[Any]
-) -> Answer:
+def _call(settings: Settings, machine: type[StateMachine], command: str, values: Sequence[Any]) -> Answer:
     if not 0 < settings.timeout_s <= _TIMEOUT_MAX_S:
         raise Mistake(f"--timeout must be more than 0 and at most {_TIMEOUT_MAX_S:.0f} seconds")
     describe(machine).encode(command, values)  # a wrong argument is told before anybody is asked
@@ -324,7 +322,9 @@ def verify(receipt: Path, cluster: Path, as_json: bool) -> int:
     except Lie as lie:
         problem = str(lie)
     answer = proof.answer
-    name = next((one.name for one in genesis.clients if one.id == answer.client), f"#{answer.client - FIRST_CLIENT}")
+    name = next(
+        (one.name for one in genesis.clients if one.id == answer.client), f"#{answer.client - FIRST_CLIENT}"
+    )
     results = [_outcome(outcome) for outcome in answer.results]
     replicas = [replica for replica, _ in proof.seals]
     if as_json:

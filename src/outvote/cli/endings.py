@@ -1,7 +1,7 @@
 """How a command ends: one sentence on standard error and an exit code, never a traceback on the screen.
 
-    0 done   1 a negative answer (refused, check failed, no such key)   2 a mistake in use or configuration
-    3 broken storage   4 no answer   70 a defect of outvote   130 Ctrl-C
+0 done   1 a negative answer (refused, check failed, no such key)   2 a mistake in use or configuration
+3 broken storage   4 no answer   70 a defect of outvote   130 Ctrl-C
 """
 
 from __future__ import annotations

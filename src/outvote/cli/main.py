@@ -36,23 +36,34 @@ _RUN: Final = "Set up and run a cluster"
 _TEST: Final = "Test"
 
 Directory = Annotated[
-    Path, typer.Argument(metavar="[DIR]", envvar=_VARIABLE, show_default=True, help="The cluster's directory.")
+    Path,
+    typer.Argument(metavar="[DIR]", envvar=_VARIABLE, show_default=True, help="The cluster's directory."),
 ]
 Cluster = Annotated[
     Path, typer.Option("--cluster", "-C", metavar="DIR", envvar=_VARIABLE, help="The cluster's directory.")
 ]
 Client = Annotated[
     str | None,
-    typer.Option("--client", metavar="NAME", help="Whose keys to use, if the directory holds several clients'."),
+    typer.Option(
+        "--client", metavar="NAME", help="Whose keys to use, if the directory holds several clients'."
+    ),
 ]
-Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer.")]
+Timeout = Annotated[
+    float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 ReceiptFile = Annotated[
     Path | None,
-    typer.Option("--receipt", metavar="FILE", help="Save the replicas' proof of the answer; see outvote verify."),
+    typer.Option(
+        "--receipt", metavar="FILE", help="Save the replicas' proof of the answer; see outvote verify."
+    ),
 ]
-Machine = Annotated[str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")]
-Replicas = Annotated[int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4.")]
+Machine = Annotated[
+    str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")
+]
+Replicas = Annotated[
+    int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4.")
+]
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 Value = Annotated[str, typer.Argument(metavar="VALUE")]
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
@@ -86,7 +97,9 @@ def init(
     replicas: Replicas = None,
     hosts: Annotated[
         str | None,
-        typer.Option(metavar="A,B:PORT,...", help="A host a replica, or host:port. Default: all on 127.0.0.1."),
+        typer.Option(
+            metavar="A,B:PORT,...", help="A host a replica, or host:port. Default: all on 127.0.0.1."
+        ),
     ] = None,
     machine: Machine = None,
     client: Annotated[
@@ -97,7 +110,9 @@ def init(
     protocol: ProtocolName = "pbft",
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=NUMBER", help="A parameter, as view_timeout_ms=500; may be repeated."),
+        typer.Option(
+            "--set", metavar="NAME=NUMBER", help="A parameter, as view_timeout_ms=500; may be repeated."
+        ),
     ] = None,
 ) -> int:
     """Make the keys and the configuration of a new cluster."""
@@ -120,9 +135,12 @@ def init(
 def run(
     directory: Directory = _DIRECTORY,
     *,
-    replica: Annotated[int, typer.Option("--replica", "-r", metavar="N", help="Which replica this is, from 0.")],
+    replica: Annotated[
+        int, typer.Option("--replica", "-r", metavar="N", help="Which replica this is, from 0.")
+    ],
     data: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Its log and snapshots. Default: data, beside its keys.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Its log and snapshots. Default: data, beside its keys."),
     ] = None,
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> int:
@@ -137,15 +155,21 @@ def demo(
     fast: Annotated[bool, typer.Option("--fast", help="A fifth of the pauses.")] = False,
     act: Annotated[
         list[int] | None,
-        typer.Option(metavar="N", min=1, max=4, help="Play only this act; may be repeated. Default: all four."),
+        typer.Option(
+            metavar="N", min=1, max=4, help="Play only this act; may be repeated. Default: all four."
+        ),
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live display.")] = False,
-    report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path("demo-report.json"),
+    report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path(
+        "demo-report.json"
+    ),
 ) -> int:
     """Watch a cluster on this machine under attack, and the proof that it stayed right."""
     from outvote.cli.demo import run_demo
 
-    return run_demo(report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4))
+    return run_demo(
+        report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4)
+    )
 
 
 @app.command(rich_help_panel=_TRY, epilog="Your own class: outvote up bank-cluster --machine bank:Ledger")
@@ -159,7 +183,9 @@ def up(directory: Directory = _DIRECTORY, replicas: Replicas = None, machine: Ma
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
 def get(
     key: Key,
-    version: Annotated[bool, typer.Option("--version", help="Print the version, for cas, and not the value.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version, for cas, and not the value.")
+    ] = False,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
@@ -212,7 +238,9 @@ def delete(
 def cas(
     key: Key,
     value: Value,
-    version: Annotated[int, typer.Argument(metavar="VERSION", help="As get --version prints it; 0: no such key.")],
+    version: Annotated[
+        int, typer.Argument(metavar="VERSION", help="As get --version prints it; 0: no such key.")
+    ],
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
@@ -254,7 +282,8 @@ def call(
         str | None, typer.Argument(metavar="[COMMAND]", help="A command or query; none: list them.")
     ] = None,
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGUMENTS]...", help="Texts as they are, everything else as JSON.")
+        list[str] | None,
+        typer.Argument(metavar="[ARGUMENTS]...", help="Texts as they are, everything else as JSON."),
     ] = None,
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
@@ -266,7 +295,9 @@ def call(
     from outvote.cli import calls
 
     settings = calls.Settings(cluster, client, timeout, as_json, receipt)
-    return calls.list_commands(settings) if command is None else calls.call(settings, command, arguments or [])
+    return (
+        calls.list_commands(settings) if command is None else calls.call(settings, command, arguments or [])
+    )
 
 
 @app.command(rich_help_panel=_USE, epilog="outvote put k v --receipt proof.json; outvote verify proof.json")
@@ -281,11 +312,15 @@ def verify(
     return calls.verify(file, cluster, as_json)
 
 
-@app.command(rich_help_panel=_USE, epilog="Exit code 1: replicas disagree; 4: too few answer to order anything.")
+@app.command(
+    rich_help_panel=_USE, epilog="Exit code 1: replicas disagree; 4: too few answer to order anything."
+)
 def status(
     cluster: Cluster = _DIRECTORY,
     client: Client = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")] = 2.0,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")
+    ] = 2.0,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Again every second, until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> int:
@@ -296,7 +331,9 @@ def status(
 
 
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote quorum 7")
-def quorum(n: Annotated[int, typer.Argument(metavar="N", help="How many replicas.")], as_json: AsJson = False) -> int:
+def quorum(
+    n: Annotated[int, typer.Argument(metavar="N", help="How many replicas.")], as_json: AsJson = False
+) -> int:
     """What n replicas tolerate, how large a quorum is, and why."""
     import json
 
@@ -309,7 +346,9 @@ def quorum(n: Annotated[int, typer.Argument(metavar="N", help="How many replicas
 
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote check bank:Ledger --operations 2000")
 def check(
-    machine: Annotated[str, typer.Argument(metavar="MODULE:CLASS", help="The class, for example bank:Ledger.")],
+    machine: Annotated[
+        str, typer.Argument(metavar="MODULE:CLASS", help="The class, for example bank:Ledger.")
+    ],
     operations: Annotated[int, typer.Option(help="How many random operations.")] = 500,
     seed: Annotated[int, typer.Option(help="Another seed, other operations.")] = 0,
     as_json: AsJson = False,
@@ -341,7 +380,9 @@ def simulate(
     """Run simulated clusters under faults and lies, one a seed, and check every invariant."""
     from outvote.cli.simulate import simulate as run_simulations
 
-    return run_simulations(protocol, seeds, first, os.cpu_count() or 1 if workers is None else workers, as_json)
+    return run_simulations(
+        protocol, seeds, first, os.cpu_count() or 1 if workers is None else workers, as_json
+    )
 
 
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote replay 17 --tail 50")
@@ -388,7 +429,9 @@ def run_command(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return endings.DONE
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # Typer's way to end when the reader has seen enough
+        if isinstance(
+            ended.__context__, BrokenPipeError
+        ):  # Typer's way to end when the reader has seen enough
             return endings.DONE
         return ended.code if isinstance(ended.code, int) else endings.DONE
     except Exception as error:

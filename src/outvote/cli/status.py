@@ -84,9 +84,7 @@ class Overview(msgspec.Struct):
         return {
             "cluster": self.genesis.name,
             "machine": self.genesis.machine,
-            "replicas": [
-                self._replica_json(number, report) for number, report in enumerate(self.reports)
-            ],
+            "replicas": [self._replica_json(number, report) for number, report in enumerate(self.reports)],
             "reachable": self.reachable,
             "quorum": quorum(self.genesis.n),
             "faults": faults(self.genesis.n),
@@ -98,7 +96,12 @@ class Overview(msgspec.Struct):
     def _replica_json(self, number: int, report: Report | None) -> dict[str, object]:
         address = "{}:{}".format(*self.genesis.addresses()[number])
         if report is None:
-            return {"replica": number, "address": address, "reachable": False, "problem": self.problems[number]}
+            return {
+                "replica": number,
+                "address": address,
+                "reachable": False,
+                "problem": self.problems[number],
+            }
         standing = report.standing
         return {
             "replica": number, "address": address, "reachable": True, "protocol": report.protocol,
@@ -110,7 +113,9 @@ class Overview(msgspec.Struct):
         }  # fmt: skip
 
 
-def _camps(entries: list[tuple[ReplicaId, Position, Digest]]) -> dict[Position, dict[Digest, list[ReplicaId]]]:
+def _camps(
+    entries: list[tuple[ReplicaId, Position, Digest]],
+) -> dict[Position, dict[Digest, list[ReplicaId]]]:
     camps: dict[Position, dict[Digest, list[ReplicaId]]] = {}
     for replica, position, digest in entries:
         camps.setdefault(position, {}).setdefault(digest, []).append(replica)
@@ -186,7 +191,8 @@ class Inquiry:
 
     def _settled(self) -> bool:
         return all(
-            report is not None or (replica in self._connections.problems and not self._connections.is_open(replica))
+            report is not None
+            or (replica in self._connections.problems and not self._connections.is_open(replica))
             for replica, report in enumerate(self._reports)
         )
 
@@ -198,7 +204,9 @@ class Inquiry:
         if self._connections.is_open(replica):
             return f"connected, but no answer within {timeout_s:g} s"
         host, port = self.genesis.addresses()[replica]
-        return self._connections.problems.get(replica, f"no connection to {host}:{port} within {timeout_s:g} s")
+        return self._connections.problems.get(
+            replica, f"no connection to {host}:{port} within {timeout_s:g} s"
+        )
 
     async def close(self) -> None:
         await self._connections.close()
@@ -246,7 +254,9 @@ def _shower(watch: bool) -> Callable[[Overview], None]:
             console.clear()
             console.print(time.strftime("%H:%M:%S"), highlight=False)
         console.print(_table(overview))
-        _print_findings(overview, lambda text, style: console.print(text, style=style, highlight=False, markup=False))
+        _print_findings(
+            overview, lambda text, style: console.print(text, style=style, highlight=False, markup=False)
+        )
 
     return show
 
@@ -257,12 +267,24 @@ def _print_findings(overview: Overview, say: Callable[[str, str], None]) -> None
     say(overview.verdict(), "green" if overview.ordering() and not overview.disagreements() else "bold red")
 
 
-_HEADINGS: Final = ("replica", "role", "view", "position", "stable", "history", "checkpoint", "waiting", "note")
+_HEADINGS: Final = (
+    "replica",
+    "role",
+    "view",
+    "position",
+    "stable",
+    "history",
+    "checkpoint",
+    "waiting",
+    "note",
+)
 
 
 def _cells(number: ReplicaId, report: Report) -> tuple[str, ...]:
     standing = report.standing
-    checkpoint = f"{report.checkpoint}:{report.checkpoint_digest.hex()[:_DIGITS]}" if report.checkpoint else "-"
+    checkpoint = (
+        f"{report.checkpoint}:{report.checkpoint_digest.hex()[:_DIGITS]}" if report.checkpoint else "-"
+    )
     return (
         str(number), role(report), str(standing.view), str(standing.position), str(standing.stable),
         report.history.hex()[:_DIGITS], checkpoint, str(standing.waiting), standing.note,

@@ -31,7 +31,9 @@ from outvote.types import ReplicaId
 BACKOFF_FIRST_S: Final = 0.2
 BACKOFF_MAX_S: Final = 15.0
 STEADY_S: Final = 30.0  # a replica that lived this long starts with the first back-off again
-RESTARTS_MAX: Final = 20  # of one replica in RESTARTS_WITHIN_S: then something is wrong that restarts do not mend
+RESTARTS_MAX: Final = (
+    20  # of one replica in RESTARTS_WITHIN_S: then something is wrong that restarts do not mend
+)
 RESTARTS_WITHIN_S: Final = 600.0
 HOPELESS_TRIES: Final = 3  # in a row, ended by a mistake or by broken storage: a port may yet become free
 STATUS_EVERY_S: Final = 3.0
@@ -232,7 +234,10 @@ class _Supervisor:
             await asyncio.gather(watching, stopping, all_down, *keeping, return_exceptions=True)
             self._screen.end()
         if not stop.is_set():
-            endings.complain("no replica runs any more: mend what they complain about, then run outvote up again")
+            all_down.result()  # raises what kept the processes from being started at all
+            endings.complain(
+                "no replica runs any more: mend what they complain about, then run outvote up again"
+            )
             return next((keeper.code for keeper in self._keepers if keeper.code), endings.DEFECT)
         self._screen.say(f"stopped; the data stay in {self._directory}, and outvote up goes on from there")
         return endings.DONE
@@ -268,6 +273,8 @@ def _in_short(overview: Overview) -> str:
     words = [overview.verdict()]
     if reports:
         ahead = max(reports, key=lambda report: (report.standing.position, report.standing.view))
-        words += [f"view {ahead.standing.view}, primary {ahead.standing.leader}, position {ahead.standing.position}"]
+        words += [
+            f"view {ahead.standing.view}, primary {ahead.standing.leader}, position {ahead.standing.position}"
+        ]
     words += overview.disagreements()[:1]
     return "; ".join(words)
