@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "stopped" in rest
     assert "Traceback" not in rest
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.processes
+def test_a_replica_that_cannot_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report_path = tmp_path / "report.json"
+    ports = free_ports(4)
+    monkeypatch.setattr("outvote.cli.demo_cluster.free_ports", lambda amount: ports)
+    with socket.create_server(("127.0.0.1", ports[2])):
+        assert run_demo(report_path, pace="fast") == 1
+    output = capsys.readouterr().out
+    assert "replica 2 did not start: " in output
+    assert str(ports[2]) in output
+    report = msgspec.json.decode(report_path.read_bytes(), type=DemoReport)
+    assert report.acts == []
+    assert len(report.complaints) == 1
+    assert report.complaints[0].startswith("replica 2 did not start: replica 2 cannot listen")
 
 
 def test_a_report_that_cannot_be_written_is_told_before_the_first_act(tmp_path: Path) -> None:

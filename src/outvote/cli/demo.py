@@ -59,7 +59,8 @@ def run_demo(
     """
     check_writable(report_path)
     console = Console(highlight=False)
-    live = console.is_terminal and not plain and console.width >= WIDTH_MIN and console.height >= HEIGHT_MIN
+    large = console.width >= WIDTH_MIN and console.height >= HEIGHT_MIN
+    live = console.is_terminal and not console.is_dumb_terminal and large and not plain
     stage: Stage = LiveStage(console) if live else PlainStage(_print_line)
     report = DemoReport(replicas=N)
     directory = Path(tempfile.mkdtemp(prefix="outvote-demo-"))
@@ -123,24 +124,17 @@ async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: floa
     cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE])
     watch = Watch(cluster)
     load = Load([])
+    story = demo_acts.Story(cluster, load, watch, stage, report, pace)
     drawing = asyncio.get_running_loop().create_task(_draw(stage, cluster, load, watch))
     try:
-        began = time.monotonic()
-        programs = [TRAITOR_PROGRAM if replica in SLEEPERS else HONEST_PROGRAM for replica in range(N)]
-        await asyncio.gather(*(cluster.start(replica, program) for replica, program in enumerate(programs)))
-        stage.event(f"four replica processes serve after {1000 * (time.monotonic() - began):,.0f} ms", "good")
-        config = SessionConfig(timeout_ns=LOAD_TIMEOUT_NS)
-        for name in names:
-            client = await Client.connect(cluster.directory, name, config=config)
-            load.clients.append(client)
-        await watch.begin()
-        await watch.until("all replicas answered", watch.settled)
-        story = demo_acts.Story(cluster, load, watch, stage, report, pace)
-        await _play(story, acts)
-        await _judge(story)
-    except OutvoteError as error:
-        report.complaints.append(str(error))
-        stage.event(str(error), "bad")
+        try:
+            await _start(story, names)
+            await _play(story, acts)
+        except OutvoteError as error:
+            report.complaints.append(str(error))
+            stage.event(str(error), "bad")
+        await load.close()
+        await _check_history(story)
     finally:
         await load.close()
         _count(report, load)
@@ -151,29 +145,51 @@ async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: floa
         await cluster.close()
 
 
+async def _start(story: demo_acts.Story, names: Sequence[str]) -> None:
+    """All replicas at once, then the clients."""
+    cluster, load, watch = story.cluster, story.load, story.watch
+    began = time.monotonic()
+    programs = [TRAITOR_PROGRAM if replica in SLEEPERS else HONEST_PROGRAM for replica in range(N)]
+    starts = [cluster.start(replica, program) for replica, program in enumerate(programs)]
+    for outcome in await asyncio.gather(*starts, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    took_ms = 1000 * (time.monotonic() - began)
+    story.stage.event(f"four replica processes serve after {took_ms:,.0f} ms", "good")
+    config = SessionConfig(timeout_ns=LOAD_TIMEOUT_NS)
+    for name in names:
+        client = await Client.connect(cluster.directory, name, config=config)
+        load.clients.append(client)
+    await watch.begin()
+    await watch.until("all replicas answered", watch.settled)
+    load.begin()
+
+
 async def _play(story: demo_acts.Story, acts: Sequence[int]) -> None:
-    story.load.begin()
+    """The acts, and the digests after the last of them."""
+    report = story.report
     for number in sorted(set(acts)):
         story.load.resume()
         await PLAY[number](story)
-        story.report.acts.append(number)
+        report.acts.append(number)
         for sentence in story.cluster.unexpected_ends():
             raise Mistake(sentence)
-
-
-async def _judge(story: demo_acts.Story) -> None:
-    """After the last act: digests, and whether everything that the clients saw fits one order."""
-    stage, load, watch, report = story.stage, story.load, story.watch, story.report
     await story.quiet()
-    report.digests_equal = watch.equal()
-    report.final_position = watch.position()
-    report.final_digest = next((r.history.hex() for r in watch.reports if r is not None), "")
+    report.digests_equal = story.watch.equal()
+    report.final_position = story.watch.position()
+    report.final_digest = next((r.history.hex() for r in story.watch.reports if r is not None), "")
     report.honest_replicas = [replica for replica in range(N) if replica not in story.liars]
-    stage.say(f"Was it all true? The linearizability checker looks at all {len(load.history):,} operations.")
-    found = await asyncio.to_thread(check, list(load.history), StoreModel())
-    facts = report.linearizability
-    facts.verdict, facts.text, facts.operations = found.outcome.value, found.text, len(load.history)
-    stage.event(f"{found.outcome.value}: {found.text.splitlines()[0]}", "proud" if found.ok else "bad")
+
+
+async def _check_history(story: demo_acts.Story) -> None:
+    """Whether everything that the clients saw fits one order; also after an act that failed."""
+    history, facts = list(story.load.history), story.report.linearizability
+    if not history:
+        return
+    story.stage.say(f"Was it all true? The linearizability checker looks at all {len(history):,} operations.")
+    found = await asyncio.to_thread(check, history, StoreModel())
+    facts.verdict, facts.text, facts.operations = found.outcome.value, found.text, len(history)
+    story.stage.event(f"{found.outcome.value}: {found.text.splitlines()[0]}", "proud" if found.ok else "bad")
 
 
 def _count(report: DemoReport, load: Load) -> None:

@@ -79,7 +79,8 @@ class ReplicaProcess:
                 continue
             if not raw:
                 break
-            line = raw.decode(errors="replace").rstrip().removeprefix(f"replica {self.replica}: ")
+            line = raw.decode(errors="replace").rstrip()
+            line = line.removeprefix(f"replica {self.replica}: ").removeprefix("outvote: ")
             self.lines.append(line)
             if line.startswith("serving"):
                 self.recovered = _position(line)

@@ -109,21 +109,22 @@ def verdict(report: DemoReport) -> list[str]:
     """A sentence for everything that must not be; empty if all is well. Looks at nothing but the report."""
     operations = report.operations
     found = list(report.complaints)
+    ended_early = bool(found)  # then what was not reached is no news
     if operations.wrong:
         shown = f": {operations.wrong_shown[0]}" if operations.wrong_shown else ""
         found.append(f"{operations.wrong} wrong replies were accepted{shown}")
     if operations.refused:
         found.append(f"{operations.refused} operations were refused, and this store refuses none of them")
-    if not operations.acknowledged:
+    if not operations.acknowledged and not ended_early:
         found.append("no operation was acknowledged")
-    if report.linearizability.verdict != "linearizable":
+    if report.linearizability.verdict != "linearizable" and not (ended_early and not operations.sent):
         found.append(f"the history is {report.linearizability.verdict}: {report.linearizability.text}")
     found += [
         f"honest replica {replica} was outvoted {report.replies_outvoted[replica]} times"
         for replica in report.honest_replicas
         if report.replies_outvoted[replica]
     ]
-    if not report.digests_equal:
+    if not report.digests_equal and not ended_early:
         found.append("the replicas' digests differ at the end")
     if 2 in report.acts:
         found += _treason_complaints(report.treason)
@@ -195,6 +196,8 @@ def summary(report: DemoReport) -> list[tuple[str, str, bool | None]]:
         beyond = report.beyond_limit
         text = f"{beyond.calls} calls, {beyond.answered} answers: refused rather than guessed"
         rows.append(("with two traitors", text, beyond.answered == 0))
+    if not report.final_position:
+        return rows
     equal = f"{'equal' if report.digests_equal else 'NOT equal'} at position {report.final_position:,}"
     rows.append(("digests of all replicas", equal, report.digests_equal))
     return rows

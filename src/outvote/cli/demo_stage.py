@@ -116,6 +116,8 @@ class PlainStage(Stage):
             self._write(f"  FAILED: {complaint}")
         self._write(f"{'PASSED: ' + _moral(report) if report.ok else 'The demo found something wrong.'}")
         self._write(f"report written to {report_path}")
+        if not report.ok:
+            return
         self._write("Try next, with a class of your own in counter.py:")
         for line in COUNTER.split("\n"):
             self._write(f"    {line}" if line else "")
@@ -168,6 +170,8 @@ class LiveStage(Stage):
         if report.ok:
             console.print(Text(f"★ {_moral(report)}", "bold green"))
         console.print(Text(f"  The whole report: {report_path}\n", "dim"))
+        if not report.ok:
+            return
         console.print(Text("Try next, with a class of your own in counter.py:\n", "bold"))
         console.print(_code(COUNTER))
         console.print()
