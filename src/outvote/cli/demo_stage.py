@@ -23,6 +23,7 @@ STYLES: Final[dict[Mood, str]] = {"plain": "", "good": "green", "bad": "red", "p
 MARKS: Final[dict[Mood, str]] = {"plain": "·", "good": "✓", "bad": "✗", "proud": "★"}
 EVENTS_SHOWN: Final = 8
 WIDTH_MIN: Final = 90  # of the terminal, for the live display; smaller ones get lines
+WIDTH_MAX: Final = 110  # longer lines read badly
 HEIGHT_MIN: Final = 29
 COLUMNS: Final = (("replica", 7), ("role", 8), ("view", 4), ("position", 8), ("state digest", 19))
 BARS: Final = "▁▂▃▄▅▆▇█"
@@ -164,7 +165,8 @@ class LiveStage(Stage):
         for name, value, right in summary(report):
             style = "" if right is None else "bold green" if right else "bold red"
             table.add_row(name, Text(value, style))
-        console.print(Panel(table, title="what was measured", title_align="left", border_style="dim"))
+        width = min(console.width, WIDTH_MAX)
+        console.print(Panel(table, title="what was measured", title_align="left", border_style="dim", width=width))
         for complaint in report.complaints:
             console.print(Text(f"✗ {complaint}", "bold red"))
         if report.ok:
@@ -189,7 +191,7 @@ class LiveStage(Stage):
 
     def _screen(self) -> RenderableType:
         picture = self._picture
-        width = min(self._console.width, 110)
+        width = min(self._console.width, WIDTH_MAX)
         story = Panel(
             _fixed(Text(self._story), 3, width - 4, self._console),
             title=f"[bold]outvote demo[/bold] · {self._title}",
