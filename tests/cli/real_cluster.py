@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from outvote.cli.status import Inquiry, Overview
+from outvote.cli.status import Inquiry, Overview, plain_lines
 
 PATIENCE_S = 40.0  # of a busy machine; every wait ends as soon as its condition holds
 OUTVOTE = (sys.executable, "-m", "outvote")
@@ -145,9 +145,17 @@ class RealCluster:
     def await_agreement(self, replicas: Sequence[int], position: int = 0) -> None:
         """All of these at one position, at least `position`, with one history."""
 
+        lines: list[str] = []
+
         def agreed() -> bool:
-            told = [self.status()["replicas"][replica] for replica in replicas]
-            stands = {(one.get("position", -1), one.get("history")) for one in told}
+            overview = asyncio.run(self._ask())
+            lines[:] = plain_lines(overview)
+            told = [overview.reports[replica] for replica in replicas]
+            stands = {(one.standing.position, one.history) if one else (-1, b"") for one in told}
             return len(stands) == 1 and min(stands)[0] >= position
 
-        wait_until(agreed, f"replicas {replicas} agree at {position} or later")
+        try:
+            wait_until(agreed, f"replicas {replicas} agree at {position} or later")
+        except TimeoutError as error:
+            logs = [self.said(replica) for replica in range(self.n)]
+            raise TimeoutError("\n".join((str(error), *lines, *logs))) from None

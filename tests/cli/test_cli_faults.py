@@ -175,14 +175,21 @@ def test_a_log_that_lost_a_promise_stops_the_replica(
 
 
 def test_damage_that_the_others_can_mend_is_mended(stopped: RealCluster) -> None:
-    """A flipped snapshot, a cut snapshot, a torn tail, an empty disk: one on each replica in turn."""
+    """One lost memory after the other, as many at a time as there may be faults."""
     flip(newest(stopped.data(0), "snapshot-*"))
-    cut_short(newest(stopped.data(1), "snapshot-*"))
+    add_torn_tail(newest(stopped.data(1), "log-*"))
     add_torn_tail(newest(stopped.data(2), "log-*"))
-    shutil.rmtree(stopped.data(3))
     with stopped:
         assert "falling back to an older one" in stopped.said(0)
-        assert "falling back to an older one" in stopped.said(1)
+        stopped.await_agreement(range(4), 30)
+        assert stopped.end(2, signal.SIGKILL) == -signal.SIGKILL
+        cut_short(newest(stopped.data(2), "snapshot-*"))
+        stopped.launch(2)
+        stopped.await_agreement(range(4), 30)
+        assert "falling back to an older one" in stopped.said(2)
+        assert stopped.end(3, signal.SIGTERM) == 0
+        shutil.rmtree(stopped.data(3))
+        stopped.launch(3)
         stopped.await_agreement(range(4), 30)
         assert stopped.outvote("get", "k29", "--client", "default").stdout == "v" * 100 + "\n"
 
