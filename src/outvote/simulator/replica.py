@@ -73,7 +73,7 @@ class CrashingDisk(SimulatedDisk):
     def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
         self.replica.port_call()
         super().keep(position, digest, snapshot, head)
-        self.replica.world.mark("stable checkpoints")
+        self.replica.kept()
 
 
 class SimulatedReplica:
@@ -96,6 +96,7 @@ class SimulatedReplica:
         self.counts: dict[str, int] = {}
         self._liar_rng = Random(rng.random())
         self._crash_in = 0  # port calls until the crash; 0 for none ordered
+        self._crash_in_after_keep = 0  # the same, counted from the next checkpoint kept; 0 for none ordered
         self._poked = False
         self._recovering = False
         self._wake: Nanos = NEVER
@@ -130,8 +131,17 @@ class SimulatedReplica:
         if self.turn is not None and not self._crash_in:
             self._crash_in = calls
 
+    def crash_behind_checkpoint(self, calls: int) -> None:
+        self._crash_in_after_keep = calls
+
+    def kept(self) -> None:
+        """A stable checkpoint was stored, and the log began anew."""
+        self.world.mark("stable checkpoints")
+        self._crash_in = self._crash_in or self._crash_in_after_keep
+        self._crash_in_after_keep = 0
+
     def no_more_crashes(self) -> None:
-        self._crash_in = 0
+        self._crash_in = self._crash_in_after_keep = 0
 
     def port_call(self) -> None:
         """One step of the drain; perhaps the last."""
@@ -153,6 +163,7 @@ class SimulatedReplica:
             return
         self.crashes += 1
         self.world.mark("crashes")
+        self._crash_in = 0
         self.turn = None
         self._wake = NEVER
         self.disk.crash()

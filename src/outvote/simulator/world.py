@@ -179,6 +179,8 @@ class World:
             (self.network.cut if fault.kind == "cut" else self.network.heal)(fault.replica, fault.other)
         elif fault.kind == "crash":
             self.replicas[fault.replica].crash_after(fault.other)
+        elif fault.kind == "crash-kept":
+            self.replicas[fault.replica].crash_behind_checkpoint(fault.other)
         else:
             self.replicas[fault.replica].start()
 
