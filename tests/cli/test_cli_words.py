@@ -56,6 +56,31 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stderr == "[]\n"
 
 
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["help", "cas"]) == 0
+    assert "outvote cas" in capsys.readouterr().out
+
+
+def test_a_module_that_exits_is_told(capsys: pytest.CaptureFixture[str], place: Path) -> None:
+    (place / "leaver.py").write_text("raise SystemExit(0)\n")
+    assert "called sys.exit" in complaint(capsys, "check", "leaver:Thing")
+
+
+def test_a_defect_is_one_sentence_and_a_file(
+    capsys: pytest.CaptureFixture[str], place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explain(n: int) -> None:
+        raise RuntimeError(f"no {n}")
+
+    monkeypatch.setattr("outvote.core.quorums.explain", explain)
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    said = complaint(capsys, "quorum", "4", code=70)
+    assert "a defect of outvote, please report it: RuntimeError: no 4" in said
+    (details,) = place.glob("outvote-defect-*.txt")
+    assert str(details) in said
+    assert "Traceback" in details.read_text()
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["--version"]) == 0
     assert capsys.readouterr().out.startswith("outvote ")
@@ -110,7 +135,7 @@ def test_a_broken_configuration_is_told(capsys: pytest.CaptureFixture[str], plac
     capsys.readouterr()
     assert "exists already, and keys are never overwritten" in complaint(capsys, "init", "c")
     assert "names the replicas 0 to 3, so there is no replica 9" in complaint(capsys, "run", "c", "-r", "9")
-    assert "nobody" in complaint(capsys, "get", "k", "-C", "c", "--client", "nobody")
+    assert "nobody" in complaint(capsys, "get", "k", "-C", "c/cluster.toml", "--client", "nobody")
     (place / "c" / "client-default" / "signing.key").chmod(0o644)
     assert "can be read by others: run chmod 600" in complaint(capsys, "get", "k", "-C", "c")
     genesis = place / "c" / "cluster.toml"

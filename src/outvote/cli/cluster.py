@@ -101,10 +101,12 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
 def promise(genesis: Genesis) -> str:
     """What the cluster is, and how many liars it bears."""
     count, liars = genesis.n, faults(genesis.n)
-    return (
-        f"{count} replica{'s' * (count > 1)} of {genesis.machine}, "
+    bears = (
         f"right while at most {liars} of them {'lies' if liars == 1 else 'lie'}"
+        if liars
+        else "bearing no liar"
     )
+    return f"{count} replica{'s' * (count > 1)} of {genesis.machine}, {bears}"
 
 
 def clients_present(directory: Path, genesis: Genesis) -> list[str]:

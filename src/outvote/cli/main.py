@@ -35,12 +35,28 @@ _USE: Final = "Use a cluster"
 _RUN: Final = "Set up and run a cluster"
 _TEST: Final = "Test"
 
+
+def _without_file_name(path: Path) -> Path:
+    """Who names cluster.toml itself means the directory that it lies in."""
+    return path.parent if path.name == "cluster.toml" else path
+
+
 Directory = Annotated[
     Path,
-    typer.Argument(metavar="[DIR]", envvar=_VARIABLE, show_default=True, help="The cluster's directory."),
+    typer.Argument(
+        metavar="[DIR]", envvar=_VARIABLE, callback=_without_file_name, help="The cluster's directory."
+    ),
 ]
 Cluster = Annotated[
-    Path, typer.Option("--cluster", "-C", metavar="DIR", envvar=_VARIABLE, help="The cluster's directory.")
+    Path,
+    typer.Option(
+        "--cluster",
+        "-C",
+        metavar="DIR",
+        envvar=_VARIABLE,
+        callback=_without_file_name,
+        help="The cluster's directory.",
+    ),
 ]
 Client = Annotated[
     str | None,
@@ -414,6 +430,8 @@ _UsageError: Any = typer.BadParameter.__bases__[0]
 
 def run_command(arguments: list[str]) -> int:
     """Run one command line in this process. Returns its exit code; never raises."""
+    if arguments[:1] == ["help"]:
+        arguments = [*arguments[1:], "--help"]
     try:
         code = app(args=arguments or ["--help"], prog_name="outvote", standalone_mode=False)
         return code if isinstance(code, int) else endings.DONE
@@ -433,6 +451,7 @@ def run_command(arguments: list[str]) -> int:
             ended.__context__, BrokenPipeError
         ):  # Typer's way to end when the reader has seen enough
             return endings.DONE
-        return ended.code if isinstance(ended.code, int) else endings.DONE
+        endings.complain("the replicated class's module called sys.exit: it must only define things")
+        return endings.MISTAKE
     except Exception as error:
         return endings.ended_by_defect(error)

@@ -75,7 +75,9 @@ class Overview(msgspec.Struct):
             words.append(f"{len(self.astray())} of them not in agreement")
         if spare < 0:
             back = f"{-spare} more {'is' if spare == -1 else 'are'} back"
-            words.append(f"{quorum(n)} are needed: nothing can be ordered until {back}")
+            words.append(
+                f"{quorum(n)} {'is' if quorum(n) == 1 else 'are'} needed: nothing can be ordered until {back}"
+            )
         else:
             words.append(f"{spare} more may fail" if spare else "no more may fail")
         return "; ".join(words)
