@@ -50,6 +50,11 @@ class SimulatedDisk(Disk):
         self.torn_tails = 0
         self.lost_bytes = 0
 
+    @property
+    def settled(self) -> bool:
+        """Whether a crash now would lose nothing."""
+        return all(generation.synced == len(generation.data) for generation in self._generations)
+
     def recover(self) -> Recovered:
         if not self._generations:
             self._begin(0, b"", b"", [])

@@ -185,7 +185,7 @@ class SimulatedReplica:
             return
         wake_at = turn.run()
         if self.honest:
-            self.world.check.monotonic.stands(self.me, turn.core.standing(), not turn.waits_for_disk)
+            self.world.check.monotonic.stands(self.me, turn.core.standing(), self.disk.settled)
         self._arm(wake_at)
 
     def _arm(self, wake_at: Nanos) -> None:

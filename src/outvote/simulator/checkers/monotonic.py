@@ -12,7 +12,7 @@ class Monotonic:
         self._seen: dict[ReplicaId, tuple[View, Position]] = {}
 
     def stands(self, replica: ReplicaId, standing: Standing, promised: bool) -> None:
-        """`promised` is False while the replica still waits for its disk: what it decided may yet be forgotten."""
+        """`promised` is False while anything is not synced: what the replica decided may yet be forgotten."""
         view, stable = self._seen.get(replica, (0, 0))
         if standing.view < view:
             raise Violation("monotonic", f"replica {replica} went back from view {view} to {standing.view}")
