@@ -52,10 +52,11 @@ def link_violations(path: Path, text: str) -> list[str]:
 
 
 def named_file_violations(text: str) -> list[str]:
-    """Python files named in a document that stand neither at the root nor in the package."""
+    """Python files named in a document that stand neither at the root nor in the package. Targets of links count for
+    the rule about links."""
     return [
         f"{name} does not exist"
-        for name in _PYTHON_FILE.findall(text)
+        for name in _PYTHON_FILE.findall(_LINK.sub("", text))
         if not any((folder / name).is_file() for folder in (ROOT, PACKAGE)) and not list(ROOT.glob(name))
     ]
 

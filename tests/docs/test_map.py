@@ -117,7 +117,7 @@ async def follow(directory: Path) -> list[Step]:
 
 
 async def settled(node: Node, position: int) -> None:
-    while node.turn.executor.position < position:
+    while node.turn.executor.position < position:  # noqa: ASYNC110 - nobody announces it
         await asyncio.sleep(0)
 
 

@@ -87,7 +87,7 @@ def test_the_table_tells_promises_from_hints() -> None:
 def test_a_record_counts_only_for_the_message_that_it_names() -> None:
     assert records_before(Prepare) == ["Accepted"]
 
-    class Elsewhere(Record, tag=99):
+    class Elsewhere(Record, frozen=True, tag=99):
         """Not for this one: before PRE-PREPARE."""
 
     assert records_before(Prepare, [Elsewhere]) == []
