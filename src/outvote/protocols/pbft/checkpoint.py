@@ -108,7 +108,10 @@ def fetch(state: State, certificate: CheckpointCertificate) -> None:
     if certificate.position > state.low:
         advance_low(state, certificate)
         state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
-    sources = tuple(voter for voter, _ in certificate.seals if voter != state.me)
+    # Those who certified it first: they had it. The others may have executed it since; parts prove themselves.
+    signers = [voter for voter, _ in certificate.seals]
+    others = [replica for replica in range(state.committee.n) if replica not in signers]
+    sources = tuple(replica for replica in (*signers, *others) if replica != state.me)
     state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources))
 
 
