@@ -28,6 +28,7 @@ from outvote.machines.executor import Executor
 from outvote.machines.interface import describe
 from outvote.machines.key_value import KeyValueStore
 from outvote.protocols.catalogue import protocol
+from outvote.protocols.pbft import view_change as rules
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
     Checkpoint,
@@ -41,7 +42,6 @@ from outvote.protocols.pbft.messages import (
 )
 from outvote.protocols.pbft.records import Accepted, Entered, Left, Prepared
 from outvote.protocols.pbft.replica import PbftReplica
-from outvote.protocols.pbft.view_change import choose
 from outvote.types import FIRST_CLIENT, MILLISECOND, NEVER, SECOND
 
 A, B, C = (digest_of(batch(number)) for number in (1, 2, 3))
@@ -297,13 +297,13 @@ def test_4_4_o_has_the_prepared_digest_of_the_highest_view_and_null_in_the_gaps(
         view_change(3, prepared(2, 6, B), prepared(1, 7, C), stable=stable),
         view_change(3, prepared(1, 6, C)),
     ]
-    chosen, proposals = choose(changes)
+    chosen, proposals = rules.choose(changes)
     assert chosen == stable, "min-s is the highest stable checkpoint shown"
     assert proposals == ((5, NULL_DIGEST), (6, B), (7, C), (8, NULL_DIGEST), (9, C))
 
 
 def test_4_4_o_is_empty_if_nothing_was_prepared() -> None:
-    assert choose([view_change(1)] * 3)[1] == ()
+    assert rules.choose([view_change(1)] * 3)[1] == ()
 
 
 def change(replica: PbftReplica, *senders: int, message: ViewChange) -> None:
@@ -435,7 +435,7 @@ def test_4_5_1_what_one_replica_committed_is_in_o_of_every_quorum(committed_at: 
     for me in range(4):
         changes[me] = leave(wired.cores[me])
     for quorum in combinations(range(4), 3):
-        _, proposals = choose([changes[me] for me in quorum])
+        _, proposals = rules.choose([changes[me] for me in quorum])
         assert proposals == ((1, digest),)
 
 
@@ -443,7 +443,7 @@ def test_4_5_1_later_evidence_wins_over_earlier() -> None:
     """A prepared in view 0 at one replica, B in view 1 by a quorum: B may be decided, A cannot."""
     changes = [view_change(2, prepared(0, 1, A)), view_change(2, prepared(1, 1, B)), view_change(2)]
     for order in ((0, 1, 2), (1, 0, 2), (2, 1, 0)):
-        assert choose([changes[place] for place in order])[1] == ((1, B),)
+        assert rules.choose([changes[place] for place in order])[1] == ((1, B),)
 
 
 # ---------------------------------------------------------------------- 4.5.2 liveness
