@@ -20,7 +20,6 @@ from outvote.core.quorums import check_size
 from outvote.crypto.keys import PUBLIC_KEY_BYTES, check_public_key
 from outvote.errors import Mistake
 from outvote.types import FIRST_CLIENT, MILLISECOND, ClientId, Digest, Nanos, PartyId, ReplicaId
-from outvote.wire.client_messages import REQUEST_BYTES_MAX
 
 CLIENTS_MAX: Final = 4096  # each costs 900 bytes of cluster.toml and a certificate in every trust store
 LAST_CLIENT: Final = (1 << 31) - 1
@@ -54,20 +53,16 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Raises Mistake with the first parameter that cannot work, and why."""
         _between("view_timeout_ms", self.view_timeout_ms, 10, 3_600_000, "a network round trip must fit")
         _between("checkpoint_interval", self.checkpoint_interval, 1, 65_536, "a state is digested that often")
-        _between(
-            "window",
-            self.window,
-            self.checkpoint_interval,
-            65_536,
-            "at least one checkpoint_interval, or no checkpoint is ever reached",
-        )
+        _between("window", self.window, 2 * self.checkpoint_interval, 65_536, "two checkpoint_intervals must fit")
+        if self.window % self.checkpoint_interval:
+            raise Mistake(f"window is {self.window}: make it a multiple of checkpoint_interval")
         _between("batch_requests_max", self.batch_requests_max, 1, 4096, "a batch holds at least one request")
         _between(
             "batch_bytes_max",
             self.batch_bytes_max,
-            REQUEST_BYTES_MAX,
-            3 << 20,
-            "the largest request must fit into a batch, and a batch into a 4 MiB frame",
+            300 * 1024,
+            2 << 20,
+            "the largest request must fit into a batch, and two batches into a 4 MiB frame",
         )
         _between("pipeline", self.pipeline, 1, self.window, "at least one position, at most the window")
         _between("time_tolerance_ms", self.time_tolerance_ms, 1, 86_400_000, "one millisecond to one day")
