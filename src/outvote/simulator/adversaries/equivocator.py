@@ -30,4 +30,8 @@ class Equivocator(Behaviour):
             return [message]
         if self.rng.random() < 0.05:
             return [message, other]
-        return [other] if self._fooled[receiver] else [message]
+        if not self._fooled[receiver]:
+            return [message]
+        # Whoever is told another proposal gets the votes for it as well: half a lie convinces nobody.
+        carries_body = other.statement() is not other
+        return [other, *self.agreement(other)] if carries_body else [other]

@@ -1,0 +1,73 @@
+"""What a restarted PBFT replica is bound by. Each of these was once wrong, and the simulator found it."""
+
+from __future__ import annotations
+
+from pbft_pieces import CONFIG, batch, certified, core, hear, prepared, proposal, recorded, request, said, seal
+
+from outvote.core.committee import Committee
+from outvote.core.contract import Record, digest_of
+from outvote.protocols.pbft.messages import Commit, Decided, Decision, PrePrepare, Status
+from outvote.protocols.pbft.records import Accepted, Certified, Committed, Prepared
+from outvote.protocols.pbft.replica import PbftReplica
+
+A = digest_of(batch(1))
+
+
+def restored(me: int, records: list[Record], position: int = 0, digest: bytes = b"") -> PbftReplica:
+    made = PbftReplica(me, Committee(4), CONFIG)
+    made.restore(position, digest, records)
+    return made
+
+
+def test_a_proposal_not_yet_heard_back_is_in_the_summary() -> None:
+    """A stable checkpoint may begin the log anew between a proposal and the return of the primary's own copy."""
+    primary = core(0)
+    primary.submit([request()])
+    proposals = said(primary, PrePrepare)
+    assert len(proposals) == 1
+    summary = primary.summary()
+    assert summary == recorded(primary, Accepted)
+    again = restored(0, summary)
+    assert said(again, PrePrepare) == proposals
+    again.out.clear()
+    again.submit([request(2)])
+    assert [message.position for message in said(again, PrePrepare) if isinstance(message, PrePrepare)] == [2]
+
+
+def test_a_decision_without_its_batch_is_asked_for_again() -> None:
+    """DECIDED brought the batch; the note of the decision came back from the disk, the batch did not."""
+    again = restored(2, [Committed(Decision(0, 1, A, (0, 1), True))])
+    again.out.clear()
+    again.now = again.wake_at
+    again.wake()
+    statuses = [message for message in said(again, Status) if isinstance(message, Status)]
+    assert [status.phases for status in statuses] == [b""], "it does not say that it has what it cannot execute"
+    hear(again, 0, Decided(1, batch(1)))
+    hear(again, 1, Decided(1, batch(1)))
+    assert [delivery.position for delivery in again.out.deliveries] == [1]
+
+
+def test_a_decision_with_its_batch_is_executed_at_once() -> None:
+    again = restored(2, [Accepted(0, 1, A, batch(1), seal(0)), Committed(Decision(0, 1, A, (0, 1, 3), False))])
+    assert [delivery.position for delivery in again.out.deliveries] == [1]
+
+
+def test_a_log_torn_before_the_note_of_a_checkpoint_is_no_obstacle() -> None:
+    """Notes are appended behind the records of their turn, so a vote above the old window may survive without the
+    checkpoint that moved the window. It was not synced, so nobody was told."""
+    records: list[Record] = [Accepted(0, place, A, batch(1), seal(0)) for place in (5, 8, 9, 12)]
+    records.append(Prepared(prepared(0, 11, A)))
+    again = restored(1, records)
+    assert sorted(again.state.slots) == [5, 8]
+    again = restored(1, [*records, Certified(certified(4))], position=4, digest=b"s" * 32)
+    assert sorted(again.state.slots) == [5, 8, 9, 11, 12]
+
+
+def test_promises_are_made_again_and_no_others() -> None:
+    backup = core(1)
+    hear(backup, 0, proposal(0, 1, batch(1)))
+    again = restored(1, list(backup.out.records))
+    assert again.out.messages == backup.out.messages
+    hear(again, 0, proposal(0, 1, batch(2)))
+    assert again.out.messages == backup.out.messages, "still bound to the first proposal"
+    assert not said(again, Commit)
