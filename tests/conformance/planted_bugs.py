@@ -248,8 +248,7 @@ def new_view_from_one_less(patch: pytest.MonkeyPatch) -> None:
         return message.view >= state.view and not (message.view == state.view and state.active)
 
     patch.setattr(view_change, "try_new_view", try_new_view)
-    questions: dict[type[Message], Any] = admission._ADMITS
-    patch.setitem(questions, NewView, admits)
+    patch.setattr(admission, "_ADMITS", {**admission._ADMITS, NewView: admits})
     patch.setattr(view_change, "sound_new_view", lambda message, committee, window: True)
 
 
@@ -571,5 +570,5 @@ FOUND_BY_RUNS: Sequence[PlantedBug] = (
     PlantedBug(parts_unverified, (*SAFETY, *ASSERTED), 60, 66),
     PlantedBug(client_believes_one, SAFETY, 65, 70),
     PlantedBug(executed_in_reverse_at_odd_replicas, SAFETY, 0, 0),
-    PlantedBug(proposals_of_new_view_believed, SAFETY, 50, 57),
+    PlantedBug(proposals_of_new_view_believed, SAFETY, 0, 9),
 )

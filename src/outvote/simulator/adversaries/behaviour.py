@@ -85,7 +85,7 @@ class TraitorVoice(Voice):
             return
         for behaviour in self.behaviours:
             for said in behaviour.heard(message):
-                seal = self.sealer.seal(said.statement()) if said.sealed else b""
+                seal = self._seal(said)
                 for other in self.others:
                     self._say(other, self.codec.encode(said, seal))
 
@@ -97,13 +97,16 @@ class TraitorVoice(Voice):
             for behaviour in self.behaviours:
                 said = [instead for one in said for instead in behaviour.speak(other, one)]
             for one in said:
-                seal = honest if one is message or not one.sealed else self.sealer.seal(one.statement())
+                seal = honest if one is message else self._seal(one)
                 for behaviour in self.behaviours:
                     seal = behaviour.seal(other, seal)
                 self._say(other, self.codec.encode(one, seal))
         for behaviour in self.behaviours:
             for other, body in behaviour.again():
                 self.network.send(other, body)
+
+    def _seal(self, message: Message) -> Seal:
+        return self.sealer.seal(message.statement()) if message.sealed else b""
 
     def _say(self, receiver: ReplicaId, body: bytes) -> None:
         for behaviour in self.behaviours:
