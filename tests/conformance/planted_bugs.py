@@ -248,7 +248,9 @@ def new_view_from_one_less(patch: pytest.MonkeyPatch) -> None:
         return message.view >= state.view and not (message.view == state.view and state.active)
 
     patch.setattr(view_change, "try_new_view", try_new_view)
-    patch.setattr(admission, "_ADMITS", {**admission._ADMITS, NewView: admits})
+    questions: dict[Any, Any] = {**admission._ADMITS}
+    questions[NewView] = admits
+    patch.setattr(admission, "_ADMITS", questions)
     patch.setattr(view_change, "sound_new_view", lambda message, committee, window: True)
 
 
