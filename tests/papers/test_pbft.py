@@ -204,16 +204,16 @@ def test_4_2_requests_are_executed_in_order_without_gaps() -> None:
 
 def test_4_3_a_checkpoint_is_stable_at_2f_plus_1_and_moves_the_watermarks() -> None:
     wired = Wired()
+    kept = []
     for number in range(1, 5):
         wired.submit(request(number), to=(0,))
-    kept = []
-    while wired.queue:
-        sender, receiver, message = wired.queue.popleft()
-        if isinstance(message, Checkpoint) and receiver == 1:
-            kept.append((sender, message))
-            continue
-        hear(wired.cores[receiver], sender, message)
-        wired.collect(receiver)
+        while wired.queue:
+            sender, receiver, message = wired.queue.popleft()
+            if isinstance(message, Checkpoint) and receiver == 1:
+                kept.append((sender, message))
+                continue
+            hear(wired.cores[receiver], sender, message)
+            wired.collect(receiver)
     replica = wired.cores[1]
     assert (replica.state.low, replica.state.high) == (0, 8)
     for count, (sender, message) in enumerate(kept[:3], start=1):

@@ -52,11 +52,17 @@ class Answer(NamedTuple):
 class _Call:
     """One operation and who waits for it."""
 
-    __slots__ = ("alone", "command", "deadline", "future", "operation")
+    __slots__ = ("alone", "command", "deadline", "future", "operation", "proof")
 
     def __init__(
-        self, command: CommandInterface, operation: bytes, future: asyncio.Future[Answer], deadline: Nanos
+        self,
+        command: CommandInterface,
+        operation: bytes,
+        future: asyncio.Future[Answer],
+        deadline: Nanos,
+        proof: bool,
     ) -> None:
+        self.proof = proof  # whether a receipt is wanted
         self.command = command
         self.operation = operation
         self.future = future
@@ -74,7 +80,7 @@ class Proxy:
 
 def _bound(client: Client, command: CommandInterface) -> Callable[..., Coroutine[Any, Any, Any]]:
     async def operation(*args: Any, **kwargs: Any) -> Any:
-        return (await client._start(command, args, kwargs)).value
+        return (await client._start(command, args, kwargs, False)).value
 
     operation.__name__ = operation.__qualname__ = command.name
     operation.__doc__ = f"{command.signature()}\n\n{command.doc}"
@@ -174,18 +180,18 @@ class Client:
         Raises Refused if the command refused, UnknownOutcome or NotEnoughReplicas if no answer was agreed on within
         twice `config.timeout_ns` (once waiting for the window, once for the answer), Mistake for wrong use.
         """
-        return (await self._start(self._interface.command(name), args, kwargs)).value
+        return (await self._start(self._interface.command(name), args, kwargs, False)).value
 
     async def submit(self, name: str, /, *args: Any, **kwargs: Any) -> Answer:
-        """Like `call`, with the position in the total order and a receipt."""
-        return await self._start(self._interface.command(name), args, kwargs)
+        """Like `call`, with the position in the total order and a receipt, whose seals have been checked."""
+        return await self._start(self._interface.command(name), args, kwargs, True)
 
     def of(self, machine: type[StateMachine]) -> Any:
         """A Proxy: each command and query of `machine` as a coroutine function."""
         return Proxy(self, machine)
 
     def _start(
-        self, command: CommandInterface, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, command: CommandInterface, args: tuple[Any, ...], kwargs: dict[str, Any], proof: bool
     ) -> asyncio.Future[Answer]:
         if self._closed:
             raise Mistake("this client is closed: connect a new one")
@@ -195,7 +201,7 @@ class Client:
             raise Mistake(f"{WAITING_MAX} operations wait already: await some answers before you send more")
         future: asyncio.Future[Answer] = self._loop.create_future()
         deadline = time.monotonic_ns() + self.config.timeout_ns
-        self._calls.append(_Call(command, operation, future, deadline))
+        self._calls.append(_Call(command, operation, future, deadline, proof))
         if not self._pass_due:
             self._pass_due = True
             self._loop.call_soon(self._pass)
@@ -241,7 +247,9 @@ class Client:
             bundle = [calls.popleft() for _ in range(together)]
             bundle = [call for call in bundle if not call.future.done()]  # cancelled before they left
             if bundle:
-                number = session.submit([call.operation for call in bundle], now)
+                number = session.submit(
+                    [call.operation for call in bundle], now, any(call.proof for call in bundle)
+                )
                 self._bundles[number] = bundle
         self._write(session.take_outgoing())
         self._set_timer(now)

@@ -1,8 +1,8 @@
 """One client's conversation with the replicas: numbers requests, repeats them, believes f + 1 equal answers.
 
 Pure: time comes in as an argument, messages go out through `take_outgoing`. The invariant: an answer is
-accepted only if f + 1 different replicas sealed the very same ReplyStatement for a number that is still
-waited for, so at least one correct replica vouches for it.
+accepted only if f + 1 different replicas gave the very same ReplyStatement for a number that is still
+waited for, so at least one correct replica vouches for it; where a proof was asked for, with seals that open.
 
 What becomes of a number that is given up: later requests acknowledge it. A replica that executes such a later
 request moves this client's low mark past the number and from then on skips it, so a copy that was delayed in
@@ -63,7 +63,7 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answered(NamedTuple):
-    """f + 1 replicas sealed `statement`; `seals` are theirs."""
+    """f + 1 replicas gave `statement`; `seals` are theirs, checked if a proof was asked for."""
 
     number: int
     statement: ReplyStatement
@@ -92,11 +92,14 @@ class _Pending:
     """One number that waits for its answer."""
 
     __slots__ = (
-        "deadline", "groups", "handed", "number", "operations", "refusals", "replied", "request", "retry_at",
+        "deadline", "groups", "handed", "number", "operations", "proof", "refusals", "replied", "request", "retry_at",
         "retry_ns", "to_all",
     )
 
-    def __init__(self, number: int, operations: tuple[bytes, ...], deadline: Nanos, retry_ns: Nanos) -> None:
+    def __init__(
+        self, number: int, operations: tuple[bytes, ...], deadline: Nanos, retry_ns: Nanos, proof: bool
+    ) -> None:
+        self.proof = proof  # whether the answer's seals are wanted
         self.number = number
         self.operations = operations
         self.deadline = deadline
@@ -180,8 +183,12 @@ class Session:
 
     # ---- what the owner says -------------------------------------------------------------------------------
 
-    def submit(self, operations: Sequence[bytes], now: Nanos) -> int:
+    def submit(self, operations: Sequence[bytes], now: Nanos, proof: bool = True) -> int:
         """Number one bundle: its operations are executed together, under one seal. Returns its number.
+
+        Without `proof` the replicas' seals are not checked: who speaks is certain anyway, since the channel to each
+        replica is authenticated, and f + 1 equal answers are demanded in any case. With it, the seals that come with
+        the answer convince anybody.
 
         Raises Mistake if the bundle is empty or too large, or if `waiting_max` operations wait already.
         """
@@ -200,7 +207,7 @@ class Session:
                 f"{self._waiting_operations} operations wait already: await some answers before you send more"
             )
         self._last += 1
-        pending = _Pending(self._last, bundle, now + self.config.timeout_ns, self.config.retry_ns)
+        pending = _Pending(self._last, bundle, now + self.config.timeout_ns, self.config.retry_ns, proof)
         self._waiting.append(pending)
         self._waiting_operations += len(bundle)
         self._wake_at = min(self._wake_at, pending.deadline)
@@ -333,7 +340,7 @@ class Session:
         if len(group.unverified) + len(group.verified) < self.committee.weak:
             return []
         for signer, seal in group.unverified:
-            if self._opener.opens(Claim(signer, statement, seal)):
+            if not pending.proof or self._opener.opens(Claim(signer, statement, seal)):
                 group.verified.append((signer, seal))
             else:
                 self.forged_seals[signer] += 1

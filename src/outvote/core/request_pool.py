@@ -80,6 +80,12 @@ class RequestPool:
     def has_unproposed(self) -> bool:
         return bool(self._unproposed)
 
+    def fills(self, requests_max: int, bytes_max: int) -> bool:
+        """Whether a batch cut now would be full."""
+        if len(self._unproposed) >= requests_max:
+            return True
+        return self._bytes >= bytes_max and sum(one.size_bytes() for one in self._unproposed.values()) >= bytes_max
+
     def cut(self, requests_max: int, bytes_max: int) -> tuple[Request, ...]:
         """The oldest requests not yet proposed, marked as proposed; at least one if there is any."""
         batch: list[Request] = []

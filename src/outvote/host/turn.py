@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Request
+from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Record, Request
 from outvote.errors import Lie
 from outvote.host.ports import Clock, Observer, Opener
 from outvote.host.restoring import Restoring
@@ -28,6 +28,7 @@ from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Refusal, Report
 from outvote.wire.codec import Codec, RecordCodec
 
 INBOX_MESSAGES_MAX = 4096  # a sender, decoded and not yet handled; links hand over less than one read at a time
+NOTES_HELD_MAX = 64  # 200 bytes each
 CHECKPOINTS_HELD_MAX = 4  # digested and not yet stable: the window holds two
 
 
@@ -68,6 +69,7 @@ class Turn:
         self._requests: list[Request] = []
         self._requests_of: dict[ClientId, int] = {}
         self._digests: deque[tuple[Position, Digest]] = deque()
+        self._notes: list[Record] = []
         self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
         self._ticket: Ticket = 0
         self._snapshots: dict[Position, Snapshot] = {}
@@ -223,11 +225,15 @@ class Turn:
         for receiver, hint in out.hints:
             self._count(type(hint).__name__ + "_sent", len(self.voice.others) if receiver == ALL else 1)
             self.voice.hint(receiver, hint)
-        if out.records or out.notes:
+        if out.notes:
+            self._notes += out.notes
+        if out.records or len(self._notes) >= NOTES_HELD_MAX:
+            # Nothing waits for a note, so it waits for the next write that something does wait for.
             encode = self._records.encode
             self._ticket = self._disk.append(
-                [encode(record) for record in out.records], [encode(note) for note in out.notes]
+                [encode(record) for record in out.records], [encode(note) for note in self._notes]
             )
+            self._notes.clear()
         for receiver, message in out.messages:
             self._parked.append((self._ticket, receiver, message))
         for delivery in out.deliveries:

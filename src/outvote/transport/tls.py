@@ -120,7 +120,10 @@ class TlsChannel:
         try:
             while chunk := read(_RECORD_BYTES_MAX):
                 chunks.append(chunk)
-            self.finished = True  # reading nothing, where something is wanted, is the goodbye
+                if not self._arriving.pending and not self._object.pending():
+                    break  # all of it: asking once more would cost an exception
+            else:
+                self.finished = True  # reading nothing, where something is wanted, is the goodbye
         except ssl.SSLWantReadError:
             pass
         except ssl.SSLZeroReturnError:

@@ -29,11 +29,20 @@ def try_propose(state: State) -> None:
     while (
         state.pool.has_unproposed()
         and state.next_position <= state.high
-        and state.next_position - state.delivered <= config.pipeline
+        and worth_proposing(state, state.next_position - state.delivered - 1)
     ):
         requests = state.pool.cut(config.batch_requests_max, config.batch_bytes_max)
         propose(state, state.next_position, Batch(state.wall, requests))
         state.next_position += 1
+
+
+def worth_proposing(state: State, under_way: int) -> bool:
+    """One batch at a time while they are small: what comes meanwhile makes the next one larger, and the cost of a
+    decision is shared by more. Full batches follow each other without waiting, up to the pipeline's depth."""
+    if not under_way:
+        return True
+    config = state.config
+    return under_way < config.pipeline and state.pool.fills(config.batch_requests_max, config.batch_bytes_max)
 
 
 def propose(state: State, position: Position, batch: Batch) -> None:
