@@ -20,6 +20,7 @@ from cluster import Cluster, measure
 
 SETTINGS = (1, 64, 512)
 MEMORY_OPERATIONS = 100_000
+MEMORY_WARM_UP = 400_000  # some 3000 decisions: then the bounded memories (seals, evidence, snapshots) are full
 MEMORY_FOLDERS = ("/dev/shm",)  # noqa: S108 - the memory file system of Linux
 
 
@@ -80,9 +81,9 @@ def real_disk(seconds: float, value_bytes: int) -> dict[str, Any]:
 
 
 def memory(value_bytes: int, operations: int) -> tuple[list[float], list[float]]:
-    """Resident memory of each replica after a warm-up over all keys, and after `operations` more."""
+    """Resident memory of each replica after a warm-up, and after `operations` more."""
     with Cluster(memory_folder()) as cluster:
-        measure(cluster, 512, 600, value_bytes, operations=30_000)
+        measure(cluster, 512, 600, value_bytes, operations=MEMORY_WARM_UP)
         before = cluster.memory_mib()
         measure(cluster, 512, 600, value_bytes, operations=operations)
         return before, cluster.memory_mib()
