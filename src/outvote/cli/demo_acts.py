@@ -97,7 +97,7 @@ async def fault_free(story: Story) -> None:
     stage.act(1, "four replicas, one truth")
     stage.say(
         "Four processes run the same key-value store, and keep it one. Clients have sixteen operations under way all "
-        "the time; they believe an answer only when f + 1 = 2 replicas sealed the very same one."
+        "the time; they believe an answer only when f + 1 = 2 replicas gave the very same one."
     )
     await story.quiet()
     before, position_before, view_before = watch.sent(), watch.position(), watch.view()
