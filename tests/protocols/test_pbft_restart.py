@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from pbft_pieces import CONFIG, batch, certified, core, hear, prepared, proposal, recorded, request, said, seal
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Record, digest_of
+from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import Commit, Decided, Decision, PrePrepare, Status
 from outvote.protocols.pbft.records import Accepted, Certified, Committed, Prepared
 from outvote.protocols.pbft.replica import PbftReplica
@@ -13,21 +15,26 @@ from outvote.protocols.pbft.replica import PbftReplica
 A = digest_of(batch(1))
 
 
-def restored(me: int, records: list[Record], position: int = 0, digest: bytes = b"") -> PbftReplica:
-    made = PbftReplica(me, Committee(4), CONFIG)
+ONE_EACH = msgspec.structs.replace(CONFIG, batch_requests_max=1)  # every batch is full: they follow without waiting
+
+
+def restored(
+    me: int, records: list[Record], position: int = 0, digest: bytes = b"", config: PbftConfig = CONFIG
+) -> PbftReplica:
+    made = PbftReplica(me, Committee(4), config)
     made.restore(position, digest, records)
     return made
 
 
 def test_a_proposal_not_yet_heard_back_is_in_the_summary() -> None:
     """A stable checkpoint may begin the log anew between a proposal and the return of the primary's own copy."""
-    primary = core(0)
+    primary = core(0, config=ONE_EACH)
     primary.submit([request()])
     proposals = said(primary, PrePrepare)
     assert len(proposals) == 1
     summary = primary.summary()
     assert summary == recorded(primary, Accepted)
-    again = restored(0, summary)
+    again = restored(0, summary, config=ONE_EACH)
     assert said(again, PrePrepare) == proposals
     again.out.clear()
     again.submit([request(2)])
