@@ -12,10 +12,11 @@ import pytest
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Hint, Message, Note, Outbox, Record, Standing, canonical
 from outvote.core.quorums import faults as faults_of
+from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import PROTOCOLS, Protocol
 from outvote.simulator.plan import Fault, Plan, draw
 from outvote.simulator.runs import run_seed
-from outvote.simulator.world import TRANSFER_MESSAGES, World
+from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SEAL_BYTES, SECOND, Digest, Position, ReplicaId
 from outvote.wire.codec import Codec, RecordCodec
 

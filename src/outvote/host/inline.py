@@ -18,13 +18,12 @@ from outvote.host.voice import Voice
 from outvote.machines.executor import Executor
 from outvote.machines.interface import describe
 from outvote.machines.machine import StateMachine
-from outvote.machines.state_transfer import FetchManifest, FetchPart, Manifest, Part
+from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.storage.memory import MemoryDisk
 from outvote.types import DIGEST_BYTES, FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId, Seal
 from outvote.wire.client_messages import Reply, ReplyStatement, ToClient
 from outvote.wire.codec import Codec, RecordCodec
 
-TRANSFER_MESSAGES: tuple[type[Message], ...] = (FetchManifest, Manifest, FetchPart, Part)
 PATIENCE_NS: Nanos = 60 * SECOND  # of the cluster's own time: after that an operation has no answer
 
 

@@ -22,14 +22,12 @@ from outvote.host.turn import Turn
 from outvote.host.voice import Voice
 from outvote.machines.contract import Machine
 from outvote.machines.executor import Executor
-from outvote.machines.state_transfer import FetchManifest, FetchPart, Manifest, Part
+from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.observe.journal import Journal
 from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import Ask, Submit, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
-
-TRANSFER_MESSAGES: tuple[type[Message], ...] = (FetchManifest, Manifest, FetchPart, Part)
 
 
 class HostClock:

@@ -57,6 +57,9 @@ class Part(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=T
     data: bytes
 
 
+TRANSFER_MESSAGES: Final[tuple[type[Hint], ...]] = (FetchManifest, Manifest, FetchPart, Part)
+
+
 class _ManifestStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="state"):
     """What the certified digest is taken over."""
 

@@ -16,7 +16,7 @@ from outvote.errors import Lie
 from outvote.machines.interface import describe
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.machine import StateMachine
-from outvote.machines.state_transfer import FetchManifest, FetchPart, Manifest, Part
+from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import Protocol
 from outvote.simulator.checkers.certificates import Certificates
 from outvote.simulator.checkers.digests import Digests
@@ -38,7 +38,6 @@ from outvote.wire.client_messages import OPERATIONS_MAX, Refusal, Submit, ToClie
 from outvote.wire.codec import Codec, RecordCodec
 
 EVENTS_MAX = 2_000_000  # a run takes some ten thousand; more is a storm
-TRANSFER_MESSAGES = (FetchManifest, Manifest, FetchPart, Part)
 
 
 class Checkers:

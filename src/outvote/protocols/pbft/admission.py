@@ -57,38 +57,40 @@ def may_keep_early(state: State, sender: ReplicaId, message: Message) -> bool:
     return len(held) - proposals < EARLY_VOTES_MAX
 
 
-def admits_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare) -> bool:
+def settled_by_view(state: State, sender: ReplicaId, message: PrePrepare | Prepare | Commit) -> bool | None:
+    """What view and window alone decide; None for a message of the current view, whose slot decides."""
     view = message.view
     if view < state.view or not state.in_window(message.position):
         return False
-    if is_early(state, view):
-        return may_keep_early(state, sender, message)
+    return may_keep_early(state, sender, message) if is_early(state, view) else None
+
+
+def admits_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare) -> bool:
+    settled = settled_by_view(state, sender, message)
+    if settled is not None:
+        return settled
     slot = state.slots.get(message.position)
     if slot is None:
         return True
     # A proposal that differs from the accepted one is let in: its seal makes it evidence.
-    return not (slot.seal and slot.digest == message.digest) and not slot.done_in(view)
+    return not (slot.seal and slot.digest == message.digest) and not slot.done_in(message.view)
 
 
 def admits_prepare(state: State, sender: ReplicaId, message: Prepare) -> bool:
-    view = message.view
-    if view < state.view or not state.in_window(message.position):
-        return False
-    if is_early(state, view):
-        return may_keep_early(state, sender, message)
+    settled = settled_by_view(state, sender, message)
+    if settled is not None:
+        return settled
     slot = state.slots.get(message.position)
     # A vote that differs from the same sender's first is let in: its seal makes it evidence.
     return slot is None or (not slot.prepared_now and slot.prepares.vote_of(sender) != message.digest)
 
 
 def admits_commit(state: State, sender: ReplicaId, message: Commit) -> bool:
-    view = message.view
-    if view < state.view or not state.in_window(message.position):
-        return False
-    if is_early(state, view):
-        return may_keep_early(state, sender, message)
+    settled = settled_by_view(state, sender, message)
+    if settled is not None:
+        return settled
     slot = state.slots.get(message.position)
-    return slot is None or not (slot.commits.has(sender) or slot.done_in(view))
+    return slot is None or not (slot.commits.has(sender) or slot.done_in(message.view))
 
 
 def admits_decided(state: State, sender: ReplicaId, message: Decided) -> bool:
