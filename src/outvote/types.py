@@ -12,6 +12,7 @@ Position: TypeAlias = int  # a place in the total order, counted from 1; 0 is "b
 Nanos: TypeAlias = int  # nanoseconds
 Digest: TypeAlias = bytes  # 32 bytes of SHA-256
 Seal: TypeAlias = bytes  # 64 bytes of Ed25519; empty where nothing is sealed
+Size: TypeAlias = tuple[str, int, int]  # what is counted, how many there are, how many there may be
 
 FIRST_CLIENT: Final = 1 << 16  # replicas are numbered below, clients from here: no key can play both
 DIGEST_BYTES: Final = 32

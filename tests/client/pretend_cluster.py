@@ -86,8 +86,7 @@ class Door(asyncio.Protocol):
 
     def send(self, data: bytes) -> None:
         if self.transport is not None:
-            self.channel.send(data)
-            self.transport.write(self.channel.take())
+            self.transport.write(self.channel.encrypt(data))
 
 
 class PretendCluster:

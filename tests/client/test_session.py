@@ -135,6 +135,22 @@ def test_a_forged_seal_is_no_voice_and_is_checked_once() -> None:
     assert opener.opened == 3
 
 
+def test_without_a_proof_no_seal_is_asked_for_or_looked_at() -> None:
+    session = session_of()
+    opener = session._opener
+    assert isinstance(opener, PretendOpener)
+    plain, proven = session.submit([b"op"], 0, proof=False), session.submit([b"op"], 0)
+    asked = [message.request for _, message in session.take_outgoing() if isinstance(message, Submit)]
+    assert [request.receipt for request in asked] == [False, True]
+    assert all(request.seal == seal_of(ME, request.statement()) for request in asked)
+    for number in (plain, proven):
+        assert session.receive(1, Reply(statement_of(number), 0, b""), 1) == []
+    assert len(session.receive(2, Reply(statement_of(plain), 0, b""), 1)) == 1
+    assert opener.opened == 0
+    assert session.receive(2, reply_of(2, proven), 1) == [], "a proof needs f + 1 seals, and replica 1 gave none"
+    assert len(session.receive(0, reply_of(0, proven), 1)) == 1
+
+
 def test_answers_to_others_and_to_no_question_are_strays() -> None:
     session = session_of()
     number = session.submit([b"op"], 0)

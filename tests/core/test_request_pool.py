@@ -37,6 +37,16 @@ def test_a_batch_holds_at_least_one_and_then_what_fits() -> None:
     assert numbers(pool.cut(9, 2300)) == [2, 3]
 
 
+def test_what_a_fetched_state_has_executed_waits_no_longer() -> None:
+    pool = RequestPool()
+    for number in (1, 2, 3):
+        pool.add(request(number))
+    pool.forget([(7, 1), (7, 3), (7, 99)])
+    assert numbers(pool.waiting()) == [2]
+    assert numbers(pool.cut(9, 10_000)) == [2]
+    assert not pool.add(request(3)), "a backup that does not know yet may forward it"
+
+
 def test_what_was_executed_is_not_taken_in_again() -> None:
     pool = RequestPool()
     pool.add(request(1))

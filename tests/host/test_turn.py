@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from outvote.core.committee import Committee
@@ -102,10 +103,11 @@ def make_turn(me: ReplicaId = 1, disk: MemoryDisk | None = None) -> tuple[Turn, 
     return turn, sent, watcher
 
 
-def request(number: int = 1) -> Request:
-    statement = RequestStatement(FIRST_CLIENT, number, number - 1, (INTERFACE.encode("put", ("a", str(number))),))
+def request(number: int = 1, receipt: bool = False) -> Request:
+    operations = (INTERFACE.encode("put", ("a", str(number))),)
+    statement = RequestStatement(FIRST_CLIENT, number, number - 1, operations, receipt)
     seal = Ed25519Sealer(DOMAIN, KEYS[FIRST_CLIENT]).seal(statement)
-    return Request(statement.client, statement.number, statement.acknowledged, statement.operations, seal)
+    return Request(statement.client, statement.number, statement.acknowledged, operations, seal, receipt)
 
 
 def proposal(batch: Batch, position: int = 1) -> PrePrepare:
@@ -227,6 +229,36 @@ def test_a_request_executed_before_is_answered_from_the_table() -> None:
     assert len(replies) == 2
     assert replies[0] == replies[1]
     assert turn.report(Ask(7), {}).standing.position == 1
+
+
+def replies_of(sent: Sent) -> list[Reply]:
+    return [answer for answer in sent.answers if isinstance(answer, Reply)]
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_replies_are_sealed_if_a_receipt_is_wanted(wanted: bool) -> None:
+    turn, sent, _ = make_turn(me=0)
+    opener = Ed25519Opener(DOMAIN, {party: key.public for party, key in KEYS.items()})
+    turn.request(FIRST_CLIENT, request(1, wanted))
+    turn.run()
+    digest = sent.frames[0][1].digest
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Prepare(0, 1, digest)))
+        turn.hear(other, sealed(other, Commit(0, 1, digest)))
+    turn.run()
+    assert [opener.opens(reply.claim(0)) for reply in replies_of(sent)] == [wanted]
+    assert wanted or replies_of(sent)[0].seal == b""
+    turn.request(FIRST_CLIENT, request(1, True))  # asked for once more, and sealed now
+    assert opener.opens(replies_of(sent)[1].claim(0))
+
+
+def test_the_wish_for_a_receipt_is_under_the_clients_seal() -> None:
+    turn, sent, watcher = make_turn(me=0)
+    plain = request()
+    turn.request(FIRST_CLIENT, msgspec.structs.replace(plain, receipt=True))
+    turn.run()
+    assert sent.frames == []
+    assert watcher.lies == [(FIRST_CLIENT, "request 1 is not sealed by its client")]
 
 
 def test_a_flooding_client_gets_a_bounded_number_of_signature_checks_a_turn() -> None:

@@ -103,8 +103,7 @@ class _Link(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if self._transport is not None:
-            self._channel.send(data)
-            self._transport.write(self._channel.take())
+            self._transport.write(self._channel.encrypt(data))
 
     def pause_writing(self) -> None:
         self.usable = False

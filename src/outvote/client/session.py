@@ -63,7 +63,7 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Answered(NamedTuple):
-    """f + 1 replicas gave `statement`; `seals` are theirs, checked if a proof was asked for."""
+    """f + 1 replicas gave `statement`; `seals` are theirs and good if a proof was asked for, else nothing."""
 
     number: int
     statement: ReplyStatement
@@ -99,7 +99,7 @@ class _Pending:
     def __init__(
         self, number: int, operations: tuple[bytes, ...], deadline: Nanos, retry_ns: Nanos, proof: bool
     ) -> None:
-        self.proof = proof  # whether the answer's seals are wanted
+        self.proof = proof  # whether the answer shall be sealed
         self.number = number
         self.operations = operations
         self.deadline = deadline
@@ -186,9 +186,9 @@ class Session:
     def submit(self, operations: Sequence[bytes], now: Nanos, proof: bool = True) -> int:
         """Number one bundle: its operations are executed together, under one seal. Returns its number.
 
-        Without `proof` the replicas' seals are not checked: who speaks is certain anyway, since the channel to each
+        Without `proof` the replicas do not seal their replies: who speaks is certain anyway, since the channel to each
         replica is authenticated, and f + 1 equal answers are demanded in any case. With it, the seals that come with
-        the answer convince anybody.
+        the answer are checked, and convince anybody.
 
         Raises Mistake if the bundle is empty or too large, or if `waiting_max` operations wait already.
         """
@@ -400,9 +400,9 @@ class Session:
             acknowledged = self.acknowledged
             pending = self._waiting.popleft()
             self._waiting_operations -= len(pending.operations)
-            statement = RequestStatement(self.client, pending.number, acknowledged, pending.operations)
-            seal = self._sealer.seal(statement)
-            request = Request(self.client, pending.number, acknowledged, pending.operations, seal)
+            operations, proof = pending.operations, pending.proof
+            seal = self._sealer.seal(RequestStatement(self.client, pending.number, acknowledged, operations, proof))
+            request = Request(self.client, pending.number, acknowledged, operations, seal, proof)
             pending.request = Submit(request)
             pending.retry_at = now + pending.retry_ns
             self._wake_at = min(self._wake_at, pending.retry_at)

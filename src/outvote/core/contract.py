@@ -94,13 +94,14 @@ class RequestStatement(Struct, frozen=True, gc=False, array_like=True, forbid_un
     number: int
     acknowledged: int
     operations: tuple[bytes, ...]
+    receipt: bool = False
 
 
 class Request(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """One or more operations of one client under one number and one seal; executed all together, at most once.
 
     `number` counts the client's requests from 1. `acknowledged` says that every request up to it has been
-    answered, so replicas may forget those answers.
+    answered, so replicas may forget those answers. `receipt` asks for sealed replies, of which a receipt can be made.
     """
 
     client: ClientId
@@ -108,9 +109,10 @@ class Request(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     acknowledged: int
     operations: tuple[bytes, ...]
     seal: Seal
+    receipt: bool = False
 
     def statement(self) -> RequestStatement:
-        return RequestStatement(self.client, self.number, self.acknowledged, self.operations)
+        return RequestStatement(self.client, self.number, self.acknowledged, self.operations, self.receipt)
 
     def claim(self) -> Claim:
         return Claim(self.client, self.statement(), self.seal)
@@ -237,6 +239,15 @@ class Core(ABC):
     @abstractmethod
     def executed(self, position: Position, digest: Digest) -> None:
         """The state after the checkpoint at `position` has this digest here."""
+
+    def waiting(self) -> Sequence[tuple[ClientId, int]]:
+        """Client and number of every request that waits to be executed."""
+        return ()
+
+    def forget(self, requests: Sequence[tuple[ClientId, int]]) -> None:
+        """A fetched state has executed these: they wait no longer, though they were never delivered here. Called
+        before `transferred`."""
+        return
 
     @abstractmethod
     def transferred(self, position: Position, digest: Digest) -> None:

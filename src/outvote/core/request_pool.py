@@ -5,10 +5,11 @@ First come, first cut. Bounded per client, so that no client can push out anothe
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from outvote.core.contract import Request
-from outvote.types import ClientId
+from outvote.types import ClientId, Size
 
 PER_CLIENT_MAX: Final = 64  # the client table's window (OUTSTANDING_MAX): more could not be executed anyway
 REQUESTS_MAX: Final = 4096  # 4096 x 256 KiB would be 1 GiB, so bytes are bounded too:
@@ -55,15 +56,23 @@ class RequestPool:
         self._forget(request.key)
         recent = self._executed.setdefault(client, {})
         recent[number] = None
-        low = self._low.get(client, 0)
-        if request.acknowledged > low:
-            low = self._low[client] = min(request.acknowledged, number - 1)
+        low = min(request.acknowledged, number - 1)
+        if low > self._low.get(client, 0):
+            self._low[client] = low
             for stale in [known for known in recent if known <= low]:
                 del recent[stale]
             for key in [key for key in self._waiting if key[0] == client and key[1] <= low]:
                 self._forget(key)
         while len(recent) > RECENT_PER_CLIENT_MAX:
             del recent[next(iter(recent))]
+
+    def forget(self, keys: Sequence[tuple[ClientId, int]]) -> None:
+        """Some of what waits was executed elsewhere, and the state was fetched. To go on waiting for it would be to
+        suspect a leader that is right not to propose it."""
+        for key in keys:
+            request = self._waiting.get(key)
+            if request is not None:
+                self.mark_executed(request)
 
     def _forget(self, key: tuple[ClientId, int]) -> None:
         request = self._waiting.pop(key, None)
@@ -117,3 +126,12 @@ class RequestPool:
     def waiting(self) -> list[Request]:
         """Everything not yet executed, in order of arrival."""
         return list(self._waiting.values())
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held, and its limits."""
+        yield "waiting requests", len(self._waiting), REQUESTS_MAX
+        yield "bytes of waiting requests", self._bytes, BYTES_MAX
+        yield "waiting requests of a client", max(self._per_client.values(), default=0), PER_CLIENT_MAX
+        yield "requests to propose", len(self._unproposed), len(self._waiting)
+        for recent in self._executed.values():
+            yield "executed numbers of a client", len(recent), RECENT_PER_CLIENT_MAX

@@ -130,9 +130,10 @@ class ClientGate:
 
     def flush(self) -> None:
         """Send what was answered: one write a connection."""
-        unflushed, self._unflushed = self._unflushed, {}
-        for connection in unflushed:
-            connection.flush()
+        if self._unflushed:
+            unflushed, self._unflushed = self._unflushed, {}
+            for connection in unflushed:
+                connection.flush()
 
     def connections(self, client: ClientId) -> tuple[SecureConnection, ...]:
         """The open connections of a client."""

@@ -33,7 +33,7 @@ class FrameQueue:
 
     def __init__(self) -> None:
         self._bodies: deque[bytes] = deque()
-        self.bytes_waiting = 0
+        self.bytes_waiting = 0  # 0 if and only if nothing waits, since every frame has a prefix
 
     def __len__(self) -> int:
         return len(self._bodies)
@@ -46,17 +46,23 @@ class FrameQueue:
         self.bytes_waiting -= len(self._bodies.popleft()) + PREFIX_BYTES
 
     def take(self, bytes_max: int) -> bytes:
-        """The oldest frames, prefixed and joined: as many as fit, and one at least."""
+        """The oldest frames, prefixed and joined: as many as fit, and one at least if any waits."""
         bodies = self._bodies
-        parts: list[bytes] = []
-        size = 0
-        while bodies and (not parts or size + len(bodies[0]) + PREFIX_BYTES <= bytes_max):
-            body = bodies.popleft()
-            size += len(body) + PREFIX_BYTES
-            parts.append(len(body).to_bytes(PREFIX_BYTES, "big"))
-            parts.append(body)
+        if not bodies:
+            return b""
+        body = bodies.popleft()
+        size = len(body) + PREFIX_BYTES
+        taken = len(body).to_bytes(PREFIX_BYTES, "big") + body
+        if bodies:
+            parts = [taken]
+            while bodies and size + len(bodies[0]) + PREFIX_BYTES <= bytes_max:
+                body = bodies.popleft()
+                size += len(body) + PREFIX_BYTES
+                parts.append(len(body).to_bytes(PREFIX_BYTES, "big"))
+                parts.append(body)
+            taken = b"".join(parts)
         self.bytes_waiting -= size
-        return b"".join(parts)
+        return taken
 
 
 class SecureConnection(asyncio.Protocol):
@@ -152,10 +158,9 @@ class SecureConnection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what waits in the queue, as far as the socket takes it; joined, so that a loop pass is one write."""
-        queue, channel = self.queue, self._channel
-        while queue and self.open and not self._paused and self.party != NOBODY:
-            channel.send(queue.take(_WRITE_BYTES))
-            self._write(channel.take())
+        queue = self.queue
+        while queue.bytes_waiting and self.open and not self._paused and self.party != NOBODY:
+            self._write(self._channel.encrypt(queue.take(_WRITE_BYTES)))
 
     @property
     def bytes_unsent(self) -> int:

@@ -118,7 +118,7 @@ class InlineCluster:
         return self.interface.decode(name, self.submit([self.interface.encode(name, arguments)]).results[0])
 
     def submit(self, operations: Sequence[bytes]) -> ReplyStatement:
-        """One request with these operations; returns the statement that f + 1 replicas sealed."""
+        """One request with these operations; returns the statement that f + 1 replicas gave."""
         self._number += 1
         statement = RequestStatement(FIRST_CLIENT, self._number, self._number - 1, tuple(operations))
         request = Request(*statement_fields(statement), self._sealer.seal(statement))

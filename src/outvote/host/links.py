@@ -23,7 +23,7 @@ from outvote.host.ports import Observer
 from outvote.transport.tls import PinnedCertificates, TlsSide
 from outvote.types import ClientId, PartyId, ReplicaId
 from outvote.wire.client_messages import ToClient, ToReplica
-from outvote.wire.frames import FRAME_BYTES_MAX
+from outvote.wire.frames import FRAME_BYTES_MAX, PREFIX_BYTES
 
 # What waits for one replica. A broadcast body is one object in all queues, so the bytes are mostly shared; at
 # worst, with no body shared, 3 peers hold 48 MiB and 99 peers 1.6 GB.
@@ -114,19 +114,23 @@ class Links:
         link = self._outgoing[receiver]
         link.push(body)
         self._unflushed[link] = None
-        if not self._scheduled:
-            self._flush_soon()
+        self._flush_soon()
 
     def answer(self, client: ClientId, message: ToClient) -> None:
         """Queue one message to all connections of a client."""
         self.gate.answer(client, message)
 
+    def flush_follows(self) -> None:
+        """The caller is about to queue frames and to call `flush` itself."""
+        self._scheduled = True
+
     def flush(self) -> None:
         """One write a connection for everything queued since the last flush."""
         self._scheduled = False
-        unflushed, self._unflushed = self._unflushed, {}
-        for link in unflushed:
-            link.flush()
+        if self._unflushed:
+            unflushed, self._unflushed = self._unflushed, {}
+            for link in unflushed:
+                link.flush()
         self.gate.flush()
 
     def pause(self, party: PartyId) -> None:
@@ -189,6 +193,8 @@ class OutgoingLink:
             return
         queue = self.queue
         queue.push(body)
+        if queue.bytes_waiting <= QUEUE_FRAMES_MAX * PREFIX_BYTES:
+            return  # not even empty frames could be too many
         while len(queue) > QUEUE_FRAMES_MAX or queue.bytes_waiting > QUEUE_BYTES_MAX:
             queue.drop_oldest()
             self.observer.count("frame_dropped")

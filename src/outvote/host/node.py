@@ -158,6 +158,7 @@ class Node:
         self._scheduled = False
         if not self._open:
             return
+        self._links.flush_follows()
         try:
             wake_at = self.turn.run()
         except BrokenStorage as error:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Final
+
 from outvote.core.contract import Message, Transfer
 from outvote.host.ports import Observer
 from outvote.host.voice import Voice
 from outvote.machines.state_transfer import (
+    TRANSFER_MESSAGES,
     Fetcher,
     FetchManifest,
     FetchPart,
@@ -13,13 +17,12 @@ from outvote.machines.state_transfer import (
     Part,
     Server,
 )
-from outvote.types import MILLISECOND, NEVER, Digest, Nanos, Position, ReplicaId
+from outvote.types import MILLISECOND, NEVER, Digest, Nanos, Position, ReplicaId, Size
 
 TICK_NS: Nanos = 250 * MILLISECOND
 SERVED_PER_TICK_MAX = 64  # parts one asker gets in a tick: 16 MiB, so that a liar cannot keep us busy for nothing
 
-
-_KINDS = (FetchManifest, FetchPart, Manifest, Part)
+TRANSFER_KINDS: Final = frozenset(TRANSFER_MESSAGES)
 
 
 class Restoring:
@@ -28,7 +31,7 @@ class Restoring:
     def __init__(self, me: ReplicaId, server: Server, voice: Voice, observer: Observer) -> None:
         self._me = me
         self._server = server
-        self._voice = voice
+        self.voice = voice
         self._observer = observer
         self._fetcher: Fetcher | None = None
         self._served: dict[ReplicaId, int] = {}
@@ -44,24 +47,21 @@ class Restoring:
         self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources)
         self.wake_at = now + TICK_NS
         for receiver, hint in self._fetcher.start():
-            self._voice.hint(receiver, hint)
+            self.voice.hint(receiver, hint)
 
-    def takes(self, sender: ReplicaId, message: Message) -> bool:
-        """Whether the message was about state transfer; then it has been dealt with."""
-        if type(message) not in _KINDS:
-            return False
+    def take(self, sender: ReplicaId, message: Message) -> None:
+        """A message of one of TRANSFER_KINDS."""
         if isinstance(message, FetchManifest | FetchPart):
             served = self._served.get(sender, 0)
             if served < SERVED_PER_TICK_MAX:
                 self._served[sender] = served + 1
                 for answer in self._server.answer(sender, message):
-                    self._voice.hint(sender, answer)
+                    self.voice.hint(sender, answer)
             else:
                 self._observer.count("transfers_refused")
         elif isinstance(message, Manifest | Part) and self._fetcher is not None:
             for receiver, hint in self._fetcher.receive(sender, message):
-                self._voice.hint(receiver, hint)
-        return True
+                self.voice.hint(receiver, hint)
 
     def tick(self, now: Nanos) -> None:
         if now - self._served_since >= TICK_NS:
@@ -71,7 +71,7 @@ class Restoring:
             return
         self.wake_at = now + TICK_NS
         for receiver, hint in self._fetcher.tick(now):
-            self._voice.hint(receiver, hint)
+            self.voice.hint(receiver, hint)
 
     def finished(self) -> tuple[Position, Digest, bytes] | None:
         """The state that was asked for, once, when every part of it is here and verified."""
@@ -81,3 +81,10 @@ class Restoring:
         self._fetcher = None
         self.wake_at = NEVER
         return fetcher.position, fetcher.digest, fetcher.done
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held, and its limits."""
+        yield from self._server.sizes()
+        if self._fetcher is not None:
+            yield from self._fetcher.sizes()
+        yield "parts served to one in a tick", max(self._served.values(), default=0), SERVED_PER_TICK_MAX

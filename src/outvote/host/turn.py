@@ -12,23 +12,26 @@ promise no sooner than others could; and what the core has not admitted costs no
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Record, Request
 from outvote.errors import Lie
 from outvote.host.ports import Clock, Observer, Opener
-from outvote.host.restoring import Restoring
+from outvote.host.restoring import TRANSFER_KINDS, Restoring
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Ticket
-from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal
+from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Refusal, Report
 from outvote.wire.codec import Codec, RecordCodec
 
 INBOX_MESSAGES_MAX = 4096  # a sender, decoded and not yet handled; links hand over less than one read at a time
 NOTES_HELD_MAX = 64  # 200 bytes each
+# Promises that wait for the disk; while it hangs nothing more is read, and links and clients see their own limits.
+# One pass over full inboxes may still add as many: a replica's STATUS is answered with 64 at most, twice an interval.
+PARKED_MESSAGES_MAX = 16_384
 CHECKPOINTS_HELD_MAX = 4  # digested and not yet stable: the window holds two
 
 
@@ -63,18 +66,32 @@ class Turn:
         self._witness = Witness(observer)
         self._server = Server()
         self._restoring = Restoring(core.me, self._server, voice, observer)
-        self._inbox: deque[tuple[ReplicaId, Message, Seal]] = deque()
+        self._inbox: list[tuple[ReplicaId, Message, Seal]] = []
         self._inbox_count: dict[ReplicaId, int] = {}
         self._own: deque[tuple[Message, Seal]] = deque()
         self._requests: list[Request] = []
         self._requests_of: dict[ClientId, int] = {}
         self._digests: deque[tuple[Position, Digest]] = deque()
+        self._fetched: Position = 0  # a state fetched from others: nothing is vouched for before it is stored
         self._notes: list[Record] = []
         self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
         self._ticket: Ticket = 0
         self._snapshots: dict[Position, Snapshot] = {}
         self._checkpoint: tuple[Position, Digest] = (0, b"")
-        self.counters: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
+        self._sent: dict[type[Message], int] = {}
+        self._received: dict[type[Message], int] = {}
+
+    def speak_through(self, voice: Voice) -> None:
+        """Another voice from now on: so a replica is corrupted while it runs."""
+        self.voice = self._restoring.voice = voice
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How often what happened, by name."""
+        sent = {kind.__name__ + "_sent": count for kind, count in self._sent.items()}
+        received = {kind.__name__ + "_received": count for kind, count in self._received.items()}
+        return {**self._counts, **sent, **received}
 
     # ------------------------------------------------------------------ inputs
 
@@ -95,11 +112,12 @@ class Turn:
 
     def hear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica. Raises Lie if it is no message; the link counts it."""
-        if self._inbox_count.get(sender, 0) >= INBOX_MESSAGES_MAX:
+        waiting = self._inbox_count.get(sender, 0)
+        if waiting >= INBOX_MESSAGES_MAX:
             self._observer.count("inbox_full")
             return
         message, seal = self._codec.decode(body)
-        self._inbox_count[sender] = self._inbox_count.get(sender, 0) + 1
+        self._inbox_count[sender] = waiting + 1
         self._inbox.append((sender, message, seal))
 
     def request(self, client: ClientId, request: Request) -> Refusal | None:
@@ -112,7 +130,7 @@ class Turn:
             answer = self.executor.cached(client, number)
             if answer is None:
                 return Refusal(number, f"request {number} was acknowledged or given up before; its answer is forgotten")
-            self.voice.answer(client, answer, self.core.standing().view)
+            self.voice.answer(client, answer, self.core.standing().view, request.receipt)
             return None
         if not 0 <= request.acknowledged < number <= request.acknowledged + OUTSTANDING_MAX:
             return Refusal(
@@ -138,6 +156,18 @@ class Turn:
             *self._checkpoint, {**counters, **self.counters},
         )
 
+    def sizes(self) -> Iterator[Size]:
+        """What others can make grow here, and its limits; the core's own apart."""
+        yield "inbox of a sender", max(self._inbox_count.values(), default=0), INBOX_MESSAGES_MAX
+        yield "requests of a client in one turn", max(self._requests_of.values(), default=0), OUTSTANDING_MAX
+        yield "parked promises", len(self._parked), 2 * PARKED_MESSAGES_MAX
+        yield "own promises", len(self._own), 2 * PARKED_MESSAGES_MAX
+        yield "notes", len(self._notes), NOTES_HELD_MAX
+        yield "snapshots", len(self._snapshots), CHECKPOINTS_HELD_MAX
+        yield from self._witness.sizes()
+        yield from self._restoring.sizes()
+        yield from self.executor.sizes()
+
     # ------------------------------------------------------------------ the turn
 
     def run(self) -> Nanos:
@@ -148,12 +178,17 @@ class Turn:
         if core.now >= core.wake_at:
             core.wake()
         self._restoring.tick(core.now)
-        self._drain()
-        self._release()
-        while self._own or self._inbox or self._requests or self._digests:
+        if core.out.waits():
+            self._drain()
+        if self._parked:
+            self._release()
+        while self._own or self._inbox or self._requests or self._may_vouch():
+            if len(self._parked) >= PARKED_MESSAGES_MAX:
+                break
             self._take_inputs()
             self._drain()
-            self._release()
+            if self._parked:
+                self._release()
         return min(core.wake_at, self._restoring.wake_at)
 
     @property
@@ -169,18 +204,24 @@ class Turn:
         while self._own:
             message, seal = self._own.popleft()
             core.receive(self.me, message, seal)
-        while self._digests:
+        while self._may_vouch():
             core.executed(*self._digests.popleft())
-        while self._inbox:
-            sender, message, seal = self._inbox.popleft()
-            self._inbox_count[sender] -= 1
-            self._handle(sender, message, seal)
+        if self._inbox:
+            inbox, self._inbox, self._inbox_count = self._inbox, [], {}
+            for sender, message, seal in inbox:
+                self._handle(sender, message, seal)
         if self._requests:
             requests, self._requests, self._requests_of = self._requests, [], {}
             core.submit([request for request in requests if self._genuine_request(request)])
 
+    def _may_vouch(self) -> bool:
+        """Whether there is the digest of a state that a crash could not take away: its log begins on our disk."""
+        return bool(self._digests) and self._disk.kept >= self._fetched
+
     def _handle(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
-        if self._restoring.takes(sender, message):
+        kind = type(message)
+        if kind in TRANSFER_KINDS:
+            self._restoring.take(sender, message)
             return
         claims = message.claims()
         # What needs no signature checked goes straight to the core, which asks the same question itself.
@@ -190,7 +231,7 @@ class Turn:
                 return
             if not self._genuine(sender, message, seal, claims):
                 return
-        self._count(type(message).__name__ + "_received")
+        self._received[kind] = self._received.get(kind, 0) + 1
         self.core.receive(sender, message, seal)
 
     def _genuine(self, sender: ReplicaId, message: Message, seal: Seal, claims: Sequence[Claim]) -> bool:
@@ -223,7 +264,7 @@ class Turn:
             self._install_fetched()
             return
         for receiver, hint in out.hints:
-            self._count(type(hint).__name__ + "_sent", len(self.voice.others) if receiver == ALL else 1)
+            self._count_sent(receiver, hint)
             self.voice.hint(receiver, hint)
         if out.notes:
             self._notes += out.notes
@@ -252,16 +293,17 @@ class Turn:
         parked, durable = self._parked, self._disk.durable
         while parked and parked[0][0] <= durable:
             _, receiver, message = parked.popleft()
-            self._count(type(message).__name__ + "_sent", len(self.voice.others) if receiver == ALL else 1)
+            self._count_sent(receiver, message)
             seal = self.voice.promise(receiver, message)
             if receiver in (ALL, self.me):
                 self._own.append((message, seal))
 
     def _deliver_one(self, delivery: Delivery) -> None:
+        receipts = [request.key for request in delivery.requests if request.receipt]
         for answer in self.executor.deliver(delivery):
-            self.voice.answer(answer.client, answer, delivery.view)
+            self.voice.answer(answer.client, answer, delivery.view, (answer.client, answer.number) in receipts)
         self._count("delivered")
-        self._count("operations", sum(len(request.operations) for request in delivery.requests))
+        self._count("operations", sum([len(request.operations) for request in delivery.requests]))
         if delivery.checkpoint:
             self._take_checkpoint()
 
@@ -301,10 +343,16 @@ class Turn:
         self._snapshots = {position: Snapshot(position, digest, data)}
         self._server.hold(position, digest, data)
         self._checkpoint = (position, digest)
+        self._fetched = position
         self._count("states_fetched")
+        self.core.forget([key for key in self.core.waiting() if self.executor.executed_already(*key)])
         self.core.transferred(position, digest)
         self._drain()
 
     def _count(self, what: str, amount: int = 1) -> None:
-        self.counters[what] = self.counters.get(what, 0) + amount
+        self._counts[what] = self._counts.get(what, 0) + amount
+
+    def _count_sent(self, receiver: ReplicaId, message: Message) -> None:
+        kind = type(message)
+        self._sent[kind] = self._sent.get(kind, 0) + (len(self.voice.others) if receiver == ALL else 1)
 

@@ -33,8 +33,9 @@ class Voice:
         """Say something that promises nothing. To ALL means to all others."""
         self._send(receiver, self.codec.encode(hint, b""))
 
-    def answer(self, client: ClientId, statement: ReplyStatement, view: View) -> None:
-        self.network.answer(client, Reply(statement, view, self.sealer.seal(statement)))
+    def answer(self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool) -> None:
+        """Tell a client a result; sealed if it wants a receipt, since the channel says who speaks in any case."""
+        self.network.answer(client, Reply(statement, view, self.sealer.seal(statement) if receipt else b""))
 
     def _send(self, receiver: ReplicaId, body: bytes) -> None:
         if receiver == ALL:

@@ -6,11 +6,12 @@ statement tells by `exclusive()` under which key an honest party seals one only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from outvote.core.contract import Struct
 from outvote.host.ports import Observer
-from outvote.types import FIRST_CLIENT, PartyId, Seal
+from outvote.types import FIRST_CLIENT, PartyId, Seal, Size
 
 # A window of 256 positions times 3 kinds, for two views: older statements are forgotten first. 250 bytes each.
 STATEMENTS_MAX_EACH: Final = 1536
@@ -41,3 +42,8 @@ class Witness:
                 # One piece convicts; a liar must not be able to fill a disk with more of them.
                 self.convicted.add(signer)
                 self._observer.evidence(signer, held, (statement, seal))
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held, and its limit."""
+        for seen in self._seen.values():
+            yield "statements of a replica", len(seen), STATEMENTS_MAX_EACH

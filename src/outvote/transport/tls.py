@@ -115,12 +115,12 @@ class TlsChannel:
             except ssl.SSLError as error:
                 raise Lie(f"no TLS handshake: {_reason(error)}") from None
             self.established = True
-        read = self._object.read
+        read, arriving = self._object.read, self._arriving
         chunks: list[bytes] = []
         try:
-            while chunk := read(_RECORD_BYTES_MAX):
+            while chunk := read(_RECORD_BYTES_MAX):  # a whole record, so nothing of one is left behind
                 chunks.append(chunk)
-                if not self._arriving.pending and not self._object.pending():
+                if not arriving.pending:
                     break  # all of it: asking once more would cost an exception
             else:
                 self.finished = True  # reading nothing, where something is wanted, is the goodbye
@@ -132,9 +132,10 @@ class TlsChannel:
             raise Lie(f"broken TLS: {_reason(error)}") from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    def send(self, plaintext: bytes) -> None:
-        """Encrypt; only once established. A memory buffer takes everything at once."""
-        self._object.write(plaintext)
+    def encrypt(self, plaintext: bytes) -> bytes:
+        """What carries `plaintext`, behind anything that was to leave before; only once established."""
+        self._object.write(plaintext)  # a memory buffer takes everything at once
+        return self._leaving.read()
 
     def take(self) -> bytes:
         """What is to leave now; empty if nothing."""

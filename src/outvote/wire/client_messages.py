@@ -37,7 +37,8 @@ class ReplyStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unkn
 
 
 class Reply(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
-    """Replica to client. `view` is a hint about the leader, outside the seal."""
+    """Replica to client. `view` is a hint about the leader, outside the seal; which is empty unless the request asked
+    for a receipt."""
 
     answer: ReplyStatement
     view: View

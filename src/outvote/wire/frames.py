@@ -34,7 +34,11 @@ class FrameSplitter:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The frames that `chunk` completes. Raises Lie for a frame that is announced as too large; what else
         the chunk holds is lost then, and the stream cannot be read any further."""
-        if self._unfinished:
+        if not self._unfinished:
+            size = int.from_bytes(chunk[:PREFIX_BYTES], "big")
+            if len(chunk) == PREFIX_BYTES + size and size <= self._frame_bytes_max:
+                return [chunk[PREFIX_BYTES:]]  # one whole frame, as most chunks are
+        else:
             self._unfinished += chunk
             self._missing -= len(chunk)
             if self._missing > 0:

@@ -1,0 +1,111 @@
+"""A replica vouches for nothing that follows from a state that it fetched before that state is on its own disk.
+
+Others may forget on its word how to get there; a crash would leave it at its own, older state. The simulator found it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outvote.core.contract import Core, Delivery, Message, Record, Request, Stable, Standing, Transfer
+from outvote.host.inline import InlineClock, Quiet
+from outvote.host.turn import Turn
+from outvote.host.voice import Voice
+from outvote.machines.executor import Executor, Snapshot
+from outvote.machines.key_value import KeyValueStore
+from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchManifest, FetchPart, Server
+from outvote.simulator.seals import SealRegistry
+from outvote.storage.memory import MemoryDisk
+from outvote.types import ClientId, Digest, Position, ReplicaId, Seal
+from outvote.wire.client_messages import ToClient
+from outvote.wire.codec import Codec, RecordCodec
+
+CODEC = Codec(TRANSFER_MESSAGES, 0)
+
+
+class Vouched(Record, frozen=True, tag=1):
+    """Never written; a table of records may not be empty."""
+
+
+class Follower(Core):
+    """Fetches what it is told to, keeps it, and notes what it is asked to vouch for."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.vouched: list[Position] = []
+
+    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None: ...
+    def submit(self, requests: Sequence[Request]) -> None: ...
+    def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None: ...
+    def wake(self) -> None: ...
+
+    def summary(self) -> list[Record]:
+        return []
+
+    def admits(self, sender: ReplicaId, message: Message) -> bool:
+        return False
+
+    def executed(self, position: Position, digest: Digest) -> None:
+        self.vouched.append(position)
+
+    def transferred(self, position: Position, digest: Digest) -> None:
+        self.out.stable.append(Stable(position, digest))
+        self.out.deliveries.append(Delivery(position + 1, 0, (), 0, True))
+
+    def standing(self) -> Standing:
+        return Standing(0, True, 0, 0, 0, 0, "")
+
+
+class BusyDisk(MemoryDisk):
+    """Stores snapshots when told."""
+
+    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+        super().keep(position, digest, snapshot, head)
+        self.kept = 0
+
+    def finish(self, position: Position) -> None:
+        self.kept = position
+
+
+class Source:
+    """Replica 0, that has the state; what is sent to it is answered at once."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.server = Server()
+        self.server.hold(snapshot.position, snapshot.digest, snapshot.data)
+        self.answers: list[bytes] = []
+
+    def send(self, receiver: ReplicaId, body: bytes) -> None:
+        message, _ = CODEC.decode(body)
+        if receiver == 0 and isinstance(message, FetchManifest | FetchPart):
+            self.answers += [CODEC.encode(answer, b"") for answer in self.server.answer(1, message)]
+
+    def answer(self, client: ClientId, message: ToClient) -> None: ...
+
+
+def state_of_two() -> Snapshot:
+    executor = Executor(KeyValueStore())
+    for position in (1, 2):
+        executor.deliver(Delivery(position, 0, (), 0, False))
+    return executor.checkpoint()
+
+
+def test_nothing_is_vouched_for_before_the_fetched_state_is_stored() -> None:
+    snapshot = state_of_two()
+    core, disk, source, registry = Follower(), BusyDisk(), Source(snapshot), SealRegistry(1)
+    turn = Turn(
+        core, Executor(KeyValueStore()), protocol="follower", codec=CODEC, records=RecordCodec((Vouched,)),
+        voice=Voice(1, 4, registry.sealer(1), CODEC, source), opener=registry, disk=disk, clock=InlineClock(),
+        observer=Quiet(),
+    )
+    turn.recover()
+    core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0,)))
+    turn.run()
+    while source.answers:
+        turn.hear(0, source.answers.pop(0))
+        turn.run()
+    assert turn.executor.position == 3, "fetched, and one position executed on it"
+    assert core.vouched == []
+    disk.finish(2)
+    turn.run()
+    assert core.vouched == [3]
