@@ -5,20 +5,39 @@ The only module that sees all protocols; hosts, the simulator and the conformanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from outvote.core.committee import Committee
-from outvote.core.contract import Claim, Core, Message, Record
+from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
+from outvote.core.occasion import Lie
 from outvote.errors import Mistake
-from outvote.protocols.pbft import lies as pbft_lies
+from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
+from outvote.protocols.pbft import rounds as pbft_rounds
 from outvote.protocols.pbft.config import PbftConfig
+from outvote.protocols.pbft.lies import other_words as pbft_lies
+from outvote.protocols.pbft.lies.catalogue import LIES as PBFT_LIES
 from outvote.protocols.pbft.messages import MESSAGES as PBFT_MESSAGES
 from outvote.protocols.pbft.replica import PbftReplica
-from outvote.types import MILLISECOND, ReplicaId
+from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
 
 Certificate = tuple[list[Claim], int]  # the claims it consists of, and how many different signers it needs
+
+
+class Insight(NamedTuple):
+    """What the simulator's checkers may know of a protocol's inside; nothing else looks at it."""
+
+    entitles: Callable[[Record, ReplicaId, Committee], Struct | None]  # what the writer of a durable record may say
+    remembers: Callable[[Core, Struct], bool]  # whether a core is bound by what its replica said before
+    final_vote: Callable[[Struct], tuple[Position, Digest, View] | None]  # a quorum of which decides
+    content: Callable[[Delivery], Digest]  # what final votes call a delivery
+    state_vote: Callable[[Struct], tuple[Position, Digest] | None]  # a quorum of which certifies a whole state
+    relies_on: Callable[[Core], list[Record]]  # what a core acts on just now, recorded or not
+    sizes: Callable[[Core], Iterable[Size]]  # what others can make grow inside a core
+    patience_ns: Callable[[Mapping[str, int]], Nanos]  # the longest a view may last in which nothing happens
+    timeout_ns: Callable[[Core], Nanos]  # how long a core waits just now before it gives a view up
+    fruitless_views_max: Callable[[Mapping[str, int], Committee], int]  # in a row, once only f replicas disturb
 
 
 class Protocol(NamedTuple):
@@ -32,9 +51,14 @@ class Protocol(NamedTuple):
     certificates: Callable[[Record, Committee], list[Certificate]]  # what a record relies on
     variant: Callable[[Message, int], Message | None]  # what a liar could say instead, for the adversaries
     agreement: Callable[[Message], tuple[Message, ...]]  # votes of one who agrees with whatever it hears
+    lies: Mapping[str, Lie]  # by name: what could be said instead in this protocol's own words
     ordering: tuple[str, ...]  # the message types that the paper's formula counts
     formula: Callable[[int], int]  # of n: messages of those types in one decision without faults
     marks: Callable[[Record], tuple[str, ...]]  # what a record is a sign of, for the simulator's coverage
+    round_of: Callable[[Message], int | None]  # view * phases + phase; None for what belongs to no view
+    phases: int  # of one view
+    ordering_phase: int  # the first in which a view orders requests
+    insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
 
 
@@ -61,9 +85,25 @@ PBFT: Final = Protocol(
     certificates=pbft_records.certificates,
     variant=pbft_lies.variant,
     agreement=pbft_lies.agreement,
+    lies=PBFT_LIES,
     ordering=("PrePrepare", "Prepare", "Commit"),
     formula=lambda n: 2 * n * (n - 1),
     marks=pbft_records.marks,
+    round_of=pbft_rounds.round_of,
+    phases=pbft_rounds.PHASES,
+    ordering_phase=pbft_rounds.ORDERING_PHASE,
+    insight=Insight(
+        entitles=pbft_insight.entitles,
+        remembers=pbft_insight.remembers,
+        final_vote=pbft_insight.final_vote,
+        content=pbft_insight.content,
+        state_vote=pbft_insight.state_vote,
+        relies_on=pbft_insight.relies_on,
+        sizes=pbft_insight.sizes,
+        patience_ns=pbft_insight.patience_ns,
+        timeout_ns=pbft_insight.timeout_ns,
+        fruitless_views_max=pbft_insight.fruitless_views_max,
+    ),
     expected_marks=pbft_records.MARKS,
 )
 

@@ -30,7 +30,10 @@ from outvote.protocols.pbft.state import State
 from outvote.types import ReplicaId, Seal, View
 
 EARLY_VOTES_MAX: Final = 256  # a sender; 150 bytes each
-EARLY_PROPOSALS_MAX: Final = 4  # a sender; up to 2 MiB each
+# A sender. A whole window of proposals may overtake their NEW-VIEW, and those that are dropped here come again only to
+# who asks for them; small ones must not count like the largest, of which this is four.
+EARLY_PROPOSALS_BYTES_MAX: Final = 8 * 1024 * 1024
+_ORDERING: Final = (PrePrepare, Prepare, Commit)
 
 
 def admits(state: State, sender: ReplicaId, message: Message) -> bool:
@@ -50,11 +53,17 @@ def is_early(state: State, view: View) -> bool:
 
 def may_keep_early(state: State, sender: ReplicaId, message: Message) -> bool:
     """Whether there is room to keep it until its view is entered."""
-    held = state.early.get(sender, ())
-    proposals = sum(1 for entry in held if isinstance(entry[0], PrePrepare))
+    held = [entry[0] for entry in state.early.get(sender, ())]
+    proposals = [one for one in held if isinstance(one, PrePrepare)]
     if isinstance(message, PrePrepare):
-        return proposals < EARLY_PROPOSALS_MAX
-    return len(held) - proposals < EARLY_VOTES_MAX
+        held_bytes = sum(map(size_bytes, proposals))
+        return len(proposals) < state.config.window and held_bytes + size_bytes(message) <= EARLY_PROPOSALS_BYTES_MAX
+    return len(held) - len(proposals) < EARLY_VOTES_MAX
+
+
+def size_bytes(proposal: PrePrepare) -> int:
+    """About as much as it takes on the wire."""
+    return 200 + sum(request.size_bytes() for request in proposal.batch.requests)
 
 
 def settled_by_view(state: State, sender: ReplicaId, message: PrePrepare | Prepare | Commit) -> bool | None:
@@ -62,7 +71,7 @@ def settled_by_view(state: State, sender: ReplicaId, message: PrePrepare | Prepa
     view = message.view
     if view < state.view or not state.in_window(message.position):
         return False
-    return may_keep_early(state, sender, message) if is_early(state, view) else None
+    return None if view == state.view and state.active else may_keep_early(state, sender, message)
 
 
 def admits_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare) -> bool:
@@ -105,21 +114,19 @@ def admits_stable_proof(state: State, _sender: ReplicaId, message: StableProof) 
 
 
 def admits_forward(state: State, _sender: ReplicaId, message: Forward) -> bool:
+    # The gate for clients never saw it: one that no frame carries would cost its primary the view, and every next one.
+    if message.request.size_bytes() > state.config.batch_bytes_max:
+        return False
     return state.leads() and not state.pool.executed(*message.request.key)
 
 
 def admits_fetched_batch(state: State, _sender: ReplicaId, message: FetchedBatch) -> bool:
-    return state.leads() and message.position in state.required
+    return state.leads() and message.position in state.required and state.in_window(message.position)
 
 
 def early(state: State, message: Message) -> bool:
     """Whether the message belongs to a view that this replica has not entered yet."""
-    return type(message) in (PrePrepare, Prepare, Commit) and is_early(state, view_of(message))
-
-
-def view_of(message: Message) -> View:
-    """The view of an ordering message; -1 for any other kind."""
-    return message.view if isinstance(message, PrePrepare | Prepare | Commit) else -1
+    return isinstance(message, _ORDERING) and is_early(state, message.view)
 
 
 def keep_early(state: State, sender: ReplicaId, message: Message, seal: Seal) -> None:

@@ -25,6 +25,7 @@ from outvote.protocols.pbft.messages import (
     Status,
 )
 from outvote.protocols.pbft.normal import decide
+from outvote.protocols.pbft.records import Body
 from outvote.protocols.pbft.slot import Slot
 from outvote.protocols.pbft.state import State
 from outvote.protocols.pbft.view_change import propose_required
@@ -69,6 +70,7 @@ def on_status(state: State, sender: ReplicaId, message: Status, _seal: Seal) -> 
         if position > message.stable:
             state.out.messages.append((sender, Checkpoint(position, digest)))
     answer_slots(state, sender, message)
+    ask_for_votes(state, sender, message)
 
 
 def answer_view(state: State, sender: ReplicaId, message: Status) -> None:
@@ -94,16 +96,39 @@ def answer_slots(state: State, sender: ReplicaId, message: Status) -> None:
         phase = message.phases[index] if index < len(message.phases) else 0
         batch = slot.decided_batch()
         if slot.committed is not None and batch is not None:
-            if not phase & PHASE_COMMITTED:
-                size += sum(request.size_bytes() for request in batch.requests)
-                state.out.hints.append((sender, Decided(position, batch)))
-        elif same_view:
-            for again in promises_again(state, slot, phase):
-                if isinstance(again, PrePrepare):
-                    size += sum(request.size_bytes() for request in again.batch.requests)
-                state.out.messages.append((sender, again))
+            if phase & PHASE_COMMITTED:
+                continue
+            size += sum(request.size_bytes() for request in batch.requests)
+            state.out.hints.append((sender, Decided(position, batch)))
+        if same_view:  # f others may be silent: then our word that it is decided is too little, and our vote is needed
+            size += repeat(state, sender, slot, phase)
         if size > ANSWERED_BYTES_MAX:
             return
+
+
+def ask_for_votes(state: State, sender: ReplicaId, message: Status) -> None:
+    """The sender is past positions that are undecided here: it lacks nothing, so it never asks for what this view says
+    of them; but its votes are needed, and it can give them only if it has what they follow from."""
+    if not (message.active and state.active and message.view == state.view):
+        return
+    size = 0
+    last = min(message.delivered, state.high, state.delivered + ANSWERED_SLOTS_MAX)
+    for position in range(state.delivered + 1, last + 1):
+        slot = state.slots.get(position)
+        if slot is not None and slot.committed is None and not slot.commits.has(sender):
+            size += repeat(state, sender, slot, 0)
+        if size > ANSWERED_BYTES_MAX:
+            return
+
+
+def repeat(state: State, sender: ReplicaId, slot: Slot, phase: int) -> int:
+    """Say our promises of this view again to one that may lack them; returns the bytes of the batches."""
+    size = 0
+    for again in promises_again(state, slot, phase):
+        if isinstance(again, PrePrepare):
+            size += sum(request.size_bytes() for request in again.batch.requests)
+        state.out.messages.append((sender, again))
+    return size
 
 
 def promises_again(state: State, slot: Slot, phase: int) -> list[Message]:
@@ -130,7 +155,9 @@ def on_decided(state: State, sender: ReplicaId, message: Decided, _seal: Seal) -
     digest = digest_of(message.batch)
     slot = state.slot(message.position)
     if slot.told.add(sender, digest, b"") and slot.told.count(digest) >= state.committee.weak:
-        slot.batches[digest] = message.batch
+        if digest not in slot.batches:
+            slot.batches[digest] = message.batch
+            state.out.records.append(Body(message.position, message.batch))
         decide(state, slot, Decision(state.view, message.position, digest, slot.told.voters(digest), True))
 
 

@@ -11,7 +11,7 @@ from outvote.core.contract import ALL, Stable, Transfer
 from outvote.core.tally import Tally
 from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, StableProof
 from outvote.protocols.pbft.normal import deliver_ready
-from outvote.protocols.pbft.records import Certified
+from outvote.protocols.pbft.records import Certified, Committed
 from outvote.protocols.pbft.state import State
 from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Seal
 
@@ -19,13 +19,32 @@ FETCH_PATIENCE_NS: Nanos = 2 * SECOND  # then a newer checkpoint may replace the
 
 
 def executed(state: State, position: Position, digest: Digest) -> None:
-    """The executor reached a checkpoint: say so. Repeating it after a restart is the same promise again."""
+    """The executor reached a checkpoint: say so. Repeating it after a restart is the same promise again.
+
+    On our word others forget how to get there, so we must be able to come back: the decision is a record here, and
+    before it every decision since the last checkpoint is durable. Else a liar's vote, ours, and the loss of power
+    could leave a certificate for a state that nobody has.
+    """
     if position <= state.low:
+        if position == state.low and state.executes_again:
+            executed_again(state, digest)
         return
     state.own_digests[position] = digest
+    slot = state.slots.get(position)
+    if slot is not None and slot.committed is not None:
+        state.out.records.append(Committed(slot.committed))
     state.out.messages.append((ALL, Checkpoint(position, digest)))
     if state.ahead is not None and state.ahead.position == position:
         learn(state, state.ahead)
+
+
+def executed_again(state: State, digest: Digest) -> None:
+    """After a restart: a crash had come before the snapshot of the stable checkpoint was stored."""
+    state.executes_again = False
+    if digest == state.certified.digest:
+        state.out.stable.append(Stable(state.low, digest))
+    else:
+        fetch(state, state.certified)
 
 
 def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
@@ -59,7 +78,8 @@ def on_stable_proof(state: State, sender: ReplicaId, message: StableProof, _seal
         state.out.lies.append((sender, "stable checkpoint without a quorum"))
         return
     learn(state, certificate)
-    if state.ahead is not None and state.fetching is None:
+    # Executed up to there already: then our own digest of it is on its way, and fetching would lead back.
+    if state.ahead is not None and state.fetching is None and state.ahead.position > state.delivered:
         upcoming = state.slots.get(state.delivered + 1)
         if upcoming is None or upcoming.decided_batch() is None:
             fetch(state, state.ahead)

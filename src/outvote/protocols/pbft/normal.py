@@ -79,6 +79,8 @@ def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: S
     if not acceptable(state, message):
         state.out.lies.append((sender, "pre-prepare that this view does not allow"))
         return
+    if not timely(state, slot, message):
+        return  # no lie: it may have been said long ago, before the link or one of us was down
     slot.digest = message.digest
     slot.seal = seal
     state.accepted_end = max(state.accepted_end, message.position)
@@ -93,20 +95,26 @@ def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: S
 
 
 def acceptable(state: State, message: PrePrepare) -> bool:
-    """What the new view decided must be proposed as it is; a fresh proposal must be reasonable.
-
-    The clock is asked only about fresh proposals: what was prepared once is accepted later without a second look,
-    or replicas whose clocks disagree could block it for ever.
-    """
+    """What the new view decided must be proposed as it is; a fresh proposal must be reasonable."""
     if message.position <= state.required_end:
         return state.required.get(message.position) == message.digest
     batch = message.batch
     config = state.config
     if not 1 <= len(batch.requests) <= config.batch_requests_max:
         return False
-    if any(not request.operations for request in batch.requests):
-        return False
-    return abs(batch.time - state.wall) <= config.time_tolerance_ns
+    if sum(request.size_bytes() for request in batch.requests) > config.batch_bytes_max:
+        return False  # no honest primary cuts such a batch, and it may be too long for those who hand it on
+    return all(request.operations for request in batch.requests)
+
+
+def timely(state: State, slot: Slot, message: PrePrepare) -> bool:
+    """The clock is asked only about fresh proposals: what was prepared once, or decided, is accepted later without a
+    second look, or replicas whose clocks disagree could block it for ever."""
+    if message.position <= state.required_end:
+        return True
+    if slot.committed is not None and slot.committed.digest == message.digest:
+        return True
+    return abs(message.batch.time - state.wall) <= state.config.time_tolerance_ns
 
 
 def on_prepare(state: State, sender: ReplicaId, message: Prepare, seal: Seal) -> None:
@@ -165,16 +173,20 @@ def deliver_ready(state: State) -> None:
         batch = slot.decided_batch()
         if batch is None or slot.committed is None:
             break
-        state.delivered = slot.position
-        for request in batch.requests:
-            state.pool.mark_executed(request)
-        state.out.deliveries.append(
-            Delivery(
-                slot.position, batch.time, batch.requests, state.view,
-                slot.position % state.config.checkpoint_interval == 0,
-            )
-        )
+        deliver(state, slot.position, batch)
         state.fruitless_views = 0
+
+
+def deliver(state: State, position: Position, batch: Batch) -> None:
+    """Decided, and next in order."""
+    state.delivered = position
+    for request in batch.requests:
+        state.pool.mark_executed(request)
+    state.out.deliveries.append(
+        Delivery(
+            position, batch.time, batch.requests, state.view, position % state.config.checkpoint_interval == 0
+        )
+    )
 
 
 def suspect_leader(state: State) -> None:

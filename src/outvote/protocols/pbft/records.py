@@ -65,7 +65,7 @@ class Certified(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
 
 class Body(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=7):
-    """A batch that one of my certificates stands for, accepted in an earlier view."""
+    """A batch that a certificate or a decision of mine stands for, and that this view did not propose to me."""
 
     position: Position
     batch: Batch

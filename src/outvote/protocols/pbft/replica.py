@@ -28,7 +28,7 @@ from outvote.protocols.pbft.messages import (
     ViewChange,
 )
 from outvote.protocols.pbft.state import State
-from outvote.types import NEVER, Digest, Position, ReplicaId, Seal
+from outvote.types import NEVER, ClientId, Digest, Position, ReplicaId, Seal
 
 SETTLING_INTERVALS: Final = 25  # 5 s at the default: connections are dialed again at least every 2 s
 FORWARDED_AGAIN_MAX: Final = 16  # waiting requests forwarded anew with each STATUS
@@ -56,6 +56,8 @@ HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None
     FetchBatch: catch_up.on_fetch_batch,
     FetchedBatch: catch_up.on_fetched_batch,
 }
+
+VOTES: Final = frozenset((Prepare, Commit))
 
 
 class PbftReplica(Core):
@@ -97,9 +99,12 @@ class PbftReplica(Core):
         if admission.early(state, message):
             admission.keep_early(state, sender, message, seal)
             return
-        view = state.view
-        HANDLERS[type(message)](state, sender, message, seal)
-        if state.view != view or isinstance(message, NewView | NewViewProof):
+        view, delivered = state.view, state.delivered
+        kind = type(message)
+        HANDLERS[kind](state, sender, message, seal)
+        if kind in VOTES and state.delivered == delivered:
+            return  # nothing to propose and no timer to move: what waits is still the same
+        if state.view != view or kind in (NewView, NewViewProof):
             self._replay_early()
         self._settle()
 
@@ -117,6 +122,12 @@ class PbftReplica(Core):
         self._begin()
         checkpoint.executed(self.state, position, digest)
         self._settle()
+
+    def waiting(self) -> Sequence[tuple[ClientId, int]]:
+        return [request.key for request in self.state.pool.waiting()]
+
+    def forget(self, requests: Sequence[tuple[ClientId, int]]) -> None:
+        self.state.pool.forget(requests)
 
     def transferred(self, position: Position, digest: Digest) -> None:
         self._begin()
@@ -153,7 +164,7 @@ class PbftReplica(Core):
         """Votes that came before their NEW-VIEW."""
         state = self.state
         for sender, held in sorted(state.early.items()):
-            state.early[sender] = [entry for entry in held if admission.view_of(entry[0]) > state.view]
+            state.early[sender] = [entry for entry in held if admission.early(state, entry[0])]
             for message, seal in held:
                 if not admission.early(state, message) and admission.admits(state, sender, message):
                     HANDLERS[type(message)](state, sender, message, seal)

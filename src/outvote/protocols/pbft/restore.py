@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from outvote.core.contract import ALL, Record, digest_of
 from outvote.protocols.pbft import checkpoint, view_change
-from outvote.protocols.pbft.messages import GENESIS, CheckpointCertificate, Commit, Prepare, PrePrepare
-from outvote.protocols.pbft.normal import deliver_ready
+from outvote.protocols.pbft.messages import GENESIS, Batch, CheckpointCertificate, Commit, Prepare, PrePrepare
+from outvote.protocols.pbft.normal import deliver, deliver_ready
 from outvote.protocols.pbft.records import (
     Accepted,
     Announced,
@@ -63,15 +63,38 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     for slot in state.slots.values():
         slot.prune()
         if slot.decided_batch() is None:
-            slot.committed = None  # DECIDED brought the batch, and no record keeps it: it must be asked for again
+            slot.committed = None  # without its batch it must be asked for again
     state.delivered = position
     restore_proposals(state)
     promise_again(state)
-    if (position, digest) != (certified.position, certified.digest) and position <= certified.position:
-        # The snapshot is older than what was certified, or rotten: the log before it is gone, so fetch.
-        fetch_restored(state, certified)
-    else:
+    if position > certified.position or (position, digest) == (certified.position, certified.digest):
         deliver_ready(state)
+    elif not execute_again(state, records):
+        # The snapshot is older than what was certified, or rotten, and the log in between is gone.
+        fetch_restored(state, certified)
+
+
+def execute_again(state: State, records: Sequence[Record]) -> bool:
+    """Whether the log leads from the snapshot to the certified checkpoint, as it does when a crash came before the
+    snapshot of that checkpoint was stored; then go that way. Others may be in the same place, so that there is nobody
+    to fetch from."""
+    batches: dict[Digest, Batch] = {}
+    decided: dict[Position, Digest] = {}
+    for record in records:
+        if isinstance(record, Accepted):
+            batches[record.digest] = record.batch
+        elif isinstance(record, Body):
+            batches[digest_of(record.batch)] = record.batch
+        elif isinstance(record, Committed):
+            decided[record.decision.position] = record.decision.digest
+    way = range(state.delivered + 1, state.low + 1)
+    if not way or any(decided.get(position) not in batches for position in way):
+        return False
+    state.executes_again = True
+    for position in way:
+        deliver(state, position, batches[decided[position]])
+    deliver_ready(state)
+    return True
 
 
 def fetch_restored(state: State, certified: CheckpointCertificate) -> None:

@@ -44,6 +44,7 @@ class State:
         self.checkpoint_votes: dict[Position, Tally[Digest]] = {}
         self.far_votes: dict[ReplicaId, tuple[Position, Digest, Seal]] = {}  # latest above the window, one a sender
         self.fetching: CheckpointCertificate | None = None
+        self.executes_again = False  # from the log up to h, whose snapshot a crash kept from being stored
         self.fetch_deadline: Nanos = 0
         self.fetch_patience_ns: Nanos = 0
 
@@ -70,10 +71,10 @@ class State:
 
     def leader(self) -> ReplicaId:
         """The primary of the current view."""
-        return self.view % self.committee.n
+        return self.committee.leader(self.view)
 
     def leads(self) -> bool:
-        return self.active and self.view % self.committee.n == self.me
+        return self.active and self.committee.leader(self.view) == self.me
 
     def in_window(self, position: Position) -> bool:
         return self.certified.position < position <= self.certified.position + self.config.window

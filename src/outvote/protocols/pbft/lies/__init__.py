@@ -1,0 +1,1 @@
+"""Lies in PBFT's words, one a file."""
