@@ -6,6 +6,7 @@ snapshot. Positions come without gaps; a gap is a fault of the caller, not of a 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Final
 
@@ -17,7 +18,7 @@ from outvote.machines.contract import Context, Machine
 from outvote.machines.operations import TOO_LARGE
 from outvote.machines.sessions import Sessions
 from outvote.machines.state_transfer import manifest_digest
-from outvote.types import DIGEST_BYTES, ClientId, Digest, Nanos, Position
+from outvote.types import DIGEST_BYTES, ClientId, Digest, Nanos, Position, Size
 from outvote.wire.client_messages import OPERATIONS_MAX, RESULT_BYTES_MAX, ReplyStatement
 
 SNAPSHOT_VERSION: Final = 1
@@ -60,6 +61,11 @@ class Executor:
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
         self.time: Nanos = 0
+
+    @property
+    def machine(self) -> Machine:
+        """The state itself, for who compares replicas with each other."""
+        return self._machine
 
     def deliver(self, delivery: Delivery) -> list[ReplyStatement]:
         """Execute a batch. Returns the replies of all requests executed, and those kept for repeated ones."""
@@ -107,6 +113,14 @@ class Executor:
     def cached(self, client: ClientId, number: int) -> ReplyStatement | None:
         """The reply to a request that was executed, while it is kept."""
         return self._sessions.cached(client, number)
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held of the clients, and its limits."""
+        return self._sessions.sizes()
+
+    def low_marks(self) -> dict[ClientId, int]:
+        """Up to which number each client's requests are settled."""
+        return self._sessions.low_marks()
 
     def checkpoint(self) -> Snapshot:
         """The whole state now; equal on all correct replicas at one position. Costs time in the state's size."""

@@ -8,13 +8,14 @@ the number of clients in the genesis.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from outvote.core.contract import Request
 from outvote.errors import Lie
-from outvote.types import ClientId, Position
+from outvote.types import ClientId, Position, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, ReplyStatement
 
 KEPT_BYTES_MAX: Final = 1024 * 1024  # results kept for one client: four of the largest; 1000 clients: 1 GiB at worst
@@ -80,6 +81,16 @@ class Sessions:
         session.low = max(session.low, settled)
         if session.kept_bytes > KEPT_BYTES_MAX:
             _drop_oldest(session)
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held of each client, and its limits."""
+        for session in self._clients.values():
+            yield "executed requests of a client", len(session.executed), OUTSTANDING_MAX
+            yield "bytes of results of a client", session.kept_bytes, KEPT_BYTES_MAX
+
+    def low_marks(self) -> dict[ClientId, int]:
+        """Up to which number each client's requests are settled."""
+        return {client: session.low for client, session in self._clients.items()}
 
     def encode(self) -> bytes:
         """Canonical: clients by number, each with its executions in order."""

@@ -7,7 +7,7 @@ itself. Invariant: no byte is kept that was not verified; a source that sent a w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -15,7 +15,7 @@ import msgspec
 
 from outvote.core.contract import Hint, Struct, digest_of
 from outvote.errors import Mistake
-from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId
+from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Size
 
 PART_BYTES: Final = 256 * 1024  # one hint: fits a frame 16 times over, takes 2 ms at 1 Gbit/s
 PARTS_MAX: Final = 10_000  # 2.4 GiB of state; a manifest of 10 000 x 34 bytes = 340 KB
@@ -131,6 +131,10 @@ class Server:
                 return held.data
         return None
 
+    def sizes(self) -> Iterator[Size]:
+        """What is held, and its limit."""
+        yield "snapshots served", len(self._held), HELD_MAX
+
     def answer(self, sender: ReplicaId, hint: Hint) -> list[Hint]:
         """What to send back to whoever asked: one hint, or nothing if the snapshot is not held."""
         if not isinstance(hint, (FetchManifest, FetchPart)):
@@ -217,6 +221,11 @@ class Fetcher:
                 self._resting[asked.source] = now + REST_NS
                 self._take_back(index)
         return self._ask()
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held and asked for, and its limits."""
+        yield "questions", len(self._asked), ASKED_MAX
+        yield "parts", len(self._parts), len(self._manifest.parts) if self._manifest is not None else 0
 
     def _take_manifest(self, sender: ReplicaId, manifest: Manifest) -> None:
         statement = _ManifestStatement(manifest.total_bytes, manifest.parts)

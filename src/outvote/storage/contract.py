@@ -29,7 +29,8 @@ class Disk(ABC):
 
     def __init__(self) -> None:
         self.durable: Ticket = 0  # every ticket up to here is durable
-        self.on_durable: Callable[[], None] = _nobody  # called (on the host's thread) when `durable` has grown
+        self.kept: Position = 0  # of the newest snapshot stored since this object was made
+        self.on_durable: Callable[[], None] = _nobody  # called on the host's thread when one of both has grown
 
     @abstractmethod
     def recover(self) -> Recovered:

@@ -112,6 +112,7 @@ class DirectoryDisk(Disk):
         self._thread: threading.Thread | None = None
         self._synced: Ticket = 0
         self._waiting: Snapshot | None = None  # to be stored next; a newer one takes its place
+        self._stored: Position = 0  # of the newest one stored
         self._is_closing = False
 
     @property
@@ -175,6 +176,7 @@ class DirectoryDisk(Disk):
         if self._thread is None:
             self._guard(lambda: self._commit(log.take(), self._issued))
             self._guard(lambda: _exhaust(self._store(task)))
+            self.kept = self._stored
 
     def check(self) -> None:
         if self._failure is not None:
@@ -318,6 +320,9 @@ class DirectoryDisk(Disk):
         if len(self._good) == 2:
             remove_snapshots_before(self._path, self._good[0])
             remove_generations_before(self._path, self._good[0])
+        self._stored = snapshot.position
+        if self._thread is not None:
+            self._tell()
 
     def _work(self) -> None:
         """The one thread that syncs. The log goes first; a snapshot advances a step at a time between
@@ -373,8 +378,9 @@ class DirectoryDisk(Disk):
     def _announce(self) -> None:
         if self._state != "open":
             return
-        has_grown = self._synced > self.durable
+        has_grown = self._synced > self.durable or self._stored > self.kept
         self.durable = max(self.durable, self._synced)
+        self.kept = self._stored
         if has_grown or self._failure is not None:
             self.on_durable()
 

@@ -196,8 +196,9 @@ class Log:
     def append(self, records: Sequence[bytes]) -> None:
         """One write. Raises Mistake if a record or all together are too long (nothing is written),
         BrokenStorage."""
-        self._check_lengths(records)
         data = encode_frames(records, self.sequence + 1, self.durable, self._salt)
+        if len(data) > RECORD_BYTES_MAX:  # else neither one record nor all together can be too long
+            self._check_lengths(records)
         if self._size + len(data) > self._segment_bytes_max and self._size > HEADER_BYTES:
             self._retire()
             self._part += 1

@@ -32,6 +32,7 @@ _MAGIC: Final = b"OVMARKER"
 _IDENTITY: Final = struct.Struct("<8sII32s16s")
 _CHECK: Final = struct.Struct("<I")
 _SLOT: Final = struct.Struct("<QI")  # sequence, checksum
+_SLOT_CHECKED: Final = struct.Struct("<QI")  # sequence, replica
 _SECTOR_BYTES: Final = 4096  # a slot alone in the largest sector in use
 _FILE_BYTES: Final = 3 * _SECTOR_BYTES
 
@@ -63,7 +64,7 @@ def read_mark(directory: Path, cluster: bytes, replica: int) -> MarkRead:
     proven = 0
     for slot in (1, 2):
         sequence, check = _SLOT.unpack_from(data, slot * _SECTOR_BYTES)
-        if check == _slot_check(sequence, cluster, replica):
+        if check == _slot_check(sequence, _salt(cluster), replica):
             proven = max(proven, sequence)
     return MarkRead(secret, proven, True)
 
@@ -88,10 +89,11 @@ class Mark:
     def __init__(self, directory: Path, cluster: bytes, replica: int, secret: bytes, proven: int) -> None:
         """Writes the file anew, atomically. Raises BrokenStorage."""
         self._path = directory / MARK_NAME
-        self._salt = (cluster, replica)
+        self._salt = _salt(cluster)
+        self._replica = replica
         self._slot = 1
         body = _IDENTITY.pack(_MAGIC, FORMAT_VERSION, replica, cluster, secret)
-        slot = _SLOT.pack(proven, _slot_check(proven, cluster, replica))
+        slot = _SLOT.pack(proven, _slot_check(proven, self._salt, replica))
         identity = body + _CHECK.pack(crc32(body))
         data = identity.ljust(_SECTOR_BYTES, b"\0") + 2 * slot.ljust(_SECTOR_BYTES, b"\0")
         fresh = directory / (MARK_NAME + ".temp")
@@ -110,7 +112,7 @@ class Mark:
 
     def renew(self, sequence: int) -> None:
         """Say that every sequence up to this is durable. Raises BrokenStorage."""
-        data = _SLOT.pack(sequence, _slot_check(sequence, *self._salt))
+        data = _SLOT.pack(sequence, _slot_check(sequence, self._salt, self._replica))
         write_at(self._fd, self._path, data, self._slot * _SECTOR_BYTES)
         self._slot = 3 - self._slot
 
@@ -130,5 +132,10 @@ def new_secret() -> bytes:
     return os.urandom(SECRET_BYTES)
 
 
-def _slot_check(sequence: int, cluster: bytes, replica: int) -> int:
-    return crc32(struct.pack("<QI", sequence, replica), crc32(cluster))
+def _salt(cluster: bytes) -> int:
+    """Where a slot's checksum begins, so that one of another cluster does not verify."""
+    return crc32(cluster)
+
+
+def _slot_check(sequence: int, salt: int, replica: int) -> int:
+    return crc32(_SLOT_CHECKED.pack(sequence, replica), salt)

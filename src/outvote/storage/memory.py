@@ -46,6 +46,7 @@ class MemoryDisk(Disk):
         check_snapshot(snapshot, digest)
         self._position, self._digest, self._snapshot = position, digest, snapshot
         self._records = list(head)
+        self.kept = position
 
     def check(self) -> None:
         if not self._open:
