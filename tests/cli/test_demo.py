@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import msgspec
@@ -21,10 +20,9 @@ from outvote.cli.demo_cluster import PORTS, free_ports
 from outvote.cli.demo_load import Oracle, Pulse
 from outvote.cli.demo_report import COUNTER, DemoReport, check_writable, verdict
 from outvote.cli.demo_stage import sparkline
-from outvote.cli.traitor import ValueForger
+from outvote.cli.traitor import forged
 from outvote.errors import Mistake
 from outvote.machines.operations import encode_done
-from outvote.protocols.catalogue import PBFT
 from outvote.wire.client_messages import ReplyStatement
 
 PLAY = "import sys; from outvote.cli.demo import run_demo; sys.exit(run_demo(pace='fast'))"
@@ -231,9 +229,7 @@ def test_whatever_is_wrong_becomes_a_complaint(place: str, value: object, senten
 
 def test_forged_values_have_the_type_of_true_ones() -> None:
     true = tuple(encode_done(value) for value in (7, ["text", 3], None, True))
-    forger = ValueForger(Random(1), PBFT, 4)
-    told = forger.answer(70_000, ReplyStatement(70_000, 1, 9, true))
-    assert told is not None
+    told = forged(ReplyStatement(70_000, 1, 9, true))
     assert told.results == tuple(encode_done(value) for value in (8, ["forged", 4], None, True))
     assert (told.client, told.number, told.position) == (70_000, 1, 9)
 

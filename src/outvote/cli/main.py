@@ -83,6 +83,11 @@ Replicas = Annotated[
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 Value = Annotated[str, typer.Argument(metavar="VALUE")]
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
+Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")]
+DaskAddress = Annotated[
+    str,
+    typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler, as tcp://host:8786."),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -385,33 +390,91 @@ def check(
     return endings.DONE if report.passed else endings.NEGATIVE
 
 
-@app.command(rich_help_panel=_TEST, epilog="Example: outvote simulate --seeds 1000")
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote simulate --campaign all --seeds 150")
 def simulate(
     protocol: ProtocolName = "pbft",
-    seeds: Annotated[int, typer.Option(metavar="N", help="How many runs.")] = 200,
+    campaign: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="swarm (faults at random), twins, byzzfuzz, crash-points, or all."),
+    ] = "swarm",
+    seeds: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many. Default: 200 of the swarm; else a thorough search."),
+    ] = None,
     first: Annotated[int, typer.Option(metavar="SEED", help="The first seed.")] = 0,
-    workers: Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")] = None,
+    workers: Workers = None,
+    dask: DaskAddress = "",
     as_json: AsJson = False,
 ) -> int:
-    """Run simulated clusters under faults and lies, one a seed, and check every invariant."""
+    """Run simulated clusters under faults and lies, and check every invariant."""
     from outvote.cli.simulate import simulate as run_simulations
 
-    return run_simulations(
-        protocol, seeds, first, os.cpu_count() or 1 if workers is None else workers, as_json
-    )
+    return run_simulations(protocol, seeds, first, _processes(workers), as_json, campaign, dask)
 
 
-@app.command(rich_help_panel=_TEST, epilog="Example: outvote replay 17 --tail 50")
-def replay(
-    seed: Annotated[int, typer.Argument(metavar="SEED")],
+@app.command(rich_help_panel=_TEST, epilog="Example: outvote soak --hours 8")
+def soak(
+    hours: Annotated[float, typer.Option(metavar="H", help="How long; fractions are allowed.")],
     protocol: ProtocolName = "pbft",
-    tail: Annotated[int, typer.Option(metavar="LINES", help="Only the last lines; 0: all.")] = 0,
-    as_json: AsJson = False,
+    workers: Workers = None,
+    first: Annotated[
+        int | None,
+        typer.Option(metavar="SEED", help="The first seed. Default: behind those that the report tells of."),
+    ] = None,
+    report: Annotated[
+        Path, typer.Option(metavar="FILE", help="What was run, a line a batch; is added to.")
+    ] = Path("soak-report.jsonl"),
+    failures: Annotated[
+        Path, typer.Option(metavar="FILE", help="What failed, shrunk, as tests/simulations keep it; is added to.")
+    ] = Path("soak-failures.toml"),
+    dask: DaskAddress = "",
 ) -> int:
-    """Run one simulated cluster again, event by event as before, and print its trace."""
+    """Run simulated clusters with fresh seeds until the time is over, and add to a report."""
+    from outvote.cli.soak import soak as run_soak
+
+    return run_soak(protocol, hours, _processes(workers), first, report, failures, dask)
+
+
+def _processes(workers: int | None) -> int:
+    return os.cpu_count() or 1 if workers is None else workers
+
+
+@app.command(
+    rich_help_panel=_TEST,
+    epilog="Example: outvote replay 17 --tail 50\n\n"
+    "As a picture: outvote replay 17 --diagram run.html --from 1.2s --until 2s --hide Status",
+)
+def replay(
+    case: Annotated[
+        str,
+        typer.Argument(metavar="CASE", help="A seed, a campaign's case as twins:random:17, or a failure's file."),
+    ],
+    protocol: ProtocolName = "pbft",
+    tail: Annotated[
+        int | None,
+        typer.Option(
+            metavar="LINES", help="Only the last lines of the trace; 0: all. Default: all; none with --diagram."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    diagram: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw the run: a page (.html) or a picture (.svg)."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="TIME", help="Draw from here on, as 1.2s or 800ms.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Draw up to here.")] = None,
+    hide: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Draw no messages of this kind, as Status; may be repeated."),
+    ] = None,
+) -> int:
+    """Run one simulated cluster again, event by event as before, and print its trace or draw it."""
+    from outvote.cli.drawing import drawing_of
     from outvote.cli.simulate import replay as run_again
 
-    return run_again(protocol, seed, tail, as_json)
+    return run_again(protocol, case, tail, as_json, drawing_of(diagram, since, until, hide or ()))
 
 
 def main() -> None:

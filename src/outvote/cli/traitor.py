@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -27,7 +28,8 @@ from outvote.host.voice import Voice
 from outvote.protocols.catalogue import protocol
 from outvote.simulator.adversaries.behaviour import Behaviour, TraitorVoice
 from outvote.simulator.adversaries.catalogue import behaviour
-from outvote.types import ClientId, ReplicaId
+from outvote.simulator.adversaries.powers import Powers
+from outvote.types import SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import ReplyStatement
 
 HONEST: Final = "honest"
@@ -40,7 +42,12 @@ class ValueForger(Behaviour):
     """Answers clients with lies of the right type, which only a vote can tell from the truth."""
 
     def answer(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
-        return msgspec.structs.replace(statement, results=tuple(map(_forged, statement.results)))
+        return forged(statement)
+
+
+def forged(statement: ReplyStatement) -> ReplyStatement:
+    """The same answer with other values."""
+    return msgspec.structs.replace(statement, results=tuple(map(_forged, statement.results)))
 
 
 def _forged(outcome: bytes) -> bytes:
@@ -64,33 +71,33 @@ class Tongue:
 
     def __init__(self, directory: Path, replica: ReplicaId) -> None:
         genesis = load_genesis(directory)
-        self._n = genesis.n
         self._replica = replica
         self._protocol = protocol(genesis.protocol)
         self._voice: TraitorVoice | None = None
-        self._orders = 0
 
     def voice_of(self, voice: Voice) -> Voice:
-        self._voice = TraitorVoice.over(voice, [])
+        powers = Powers(voice, self._protocol, Random(self._replica), time.monotonic_ns, later)
+        self._voice = TraitorVoice.over(voice, powers, [])
         return self._voice
 
     def obey(self, order: str) -> str:
         """Put on what the order names. Returns what to say about it."""
-        self._orders += 1
-        rng = Random(self._replica * 1000 + self._orders)
         names = [name for name in order.split() if name != HONEST]
-        try:
-            chosen = [self._behaviour(name, rng) for name in names]
-        except Mistake as error:
-            return str(error)
         if self._voice is not None:
-            self._voice.behaviours = chosen
+            try:
+                self._voice.put_on([worn(name, self._voice.powers) for name in names])
+            except Mistake as error:
+                return str(error)
         return NOW + (" ".join(names) or HONEST)
 
-    def _behaviour(self, name: str, rng: Random) -> Behaviour:
-        if name == FORGE_VALUES:
-            return ValueForger(rng, self._protocol, self._n)
-        return behaviour(name, rng, self._protocol, self._n)
+
+def worn(name: str, powers: Powers) -> Behaviour:
+    """Raises Mistake if there is no such behaviour."""
+    return ValueForger(powers) if name == FORGE_VALUES else behaviour(name, powers)
+
+
+def later(delay: Nanos, action: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(delay / SECOND, action)
 
 
 def read_orders(heard: Callable[[str], None], ended: Callable[[], None]) -> None:
