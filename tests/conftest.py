@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("papers", "attacks", "protocols"):
+for folder in ("papers", "attacks", "protocols", "conformance", "crypto", "host", "machines", "wire"):
     path = str(Path(__file__).parent / folder)
     if path not in sys.path:
         sys.path.append(path)
+
+pytest_plugins = ["pytester"]  # must stand in the topmost conftest; tests/testing runs pytest inside of tests

@@ -18,6 +18,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "wire": ("core",),
     "storage": ("core",),
     "observe": ("core",),
+    "diagram": ("observe.chronicle",),
     "broadcast": ("core",),
     "machines": ("core", "wire.client_messages"),
     "configuration": ("core", "crypto", "machines", "wire.client_messages"),
@@ -36,6 +37,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
         "client.session",
         "protocols.catalogue",
     ),
+    "testing": ("core", "wire.client_messages", "machines", "client.session", "protocols.catalogue", "simulator"),
 }
 ABOVE_ALL: Final = ("", "__main__", "cli")  # the package's own front door and the command line
 

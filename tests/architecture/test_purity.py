@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 from source_tree import Source, package_sources, planted
 
-PURE_PACKAGES: Final = ("protocols", "core", "broadcast", "machines", "crypto", "wire", "types", "errors")
+PURE_PACKAGES: Final = ("protocols", "core", "broadcast", "machines", "crypto", "wire", "diagram", "types", "errors")
 PURE_MODULES: Final = ("client.session",)
 IMPURE_MODULES: Final = frozenset(
     [

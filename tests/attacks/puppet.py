@@ -11,14 +11,14 @@ from outvote.protocols.pbft.state import State
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.replica import SimulatedReplica
 from outvote.simulator.world import World
-from outvote.types import MILLISECOND, SECOND, ReplicaId, Seal
+from outvote.types import SECOND, ReplicaId, Seal
 
 
 class Puppet(SimulatedReplica):
     """`on_message` is called with everything that comes in; `say` speaks."""
 
     def __init__(self, world: World, me: ReplicaId) -> None:
-        super().__init__(world, me)
+        super().__init__(world, me, me)
         self.heard: list[tuple[ReplicaId, Message, Seal]] = []
         self.on_start: Callable[[], None] = _nothing
         self.on_message: Callable[[ReplicaId, Message], None] = _ignore
@@ -39,7 +39,7 @@ class Puppet(SimulatedReplica):
         for message in messages:
             body = self.world.codec.encode(message, self.seal(message))
             for receiver in receivers:
-                self.world.send(self.me, receiver, body)
+                self.world.send(self, receiver, body)
 
 
 def _nothing() -> None:
@@ -55,9 +55,8 @@ def plan(
     faults: Iterable[Fault] = (), faults_end: int = 2 * SECOND, pause: int = 0, interval: int = 4,
 ) -> Plan:
     return Plan(
-        seed=1, n=n, clients=1, operations_each=operations, outstanding=1, pause_max=pause, keys=2,
-        parameters={"checkpoint_interval": interval, "window": 2 * interval, "batch_requests_max": 1}, loss=0.0,
-        duplication=0.0, delay_min=MILLISECOND, delay_mean=0, sync_max=0, clock_offset_max=0, clock_drift_ppm_max=0,
+        seed=1, n=n, operations_each=operations, pause_max=pause, keys=2,
+        parameters={"checkpoint_interval": interval, "window": 2 * interval, "batch_requests_max": 1},
         liars=liars, faults=tuple(sorted(faults)), faults_end=faults_end, deadline=faults_end + 30 * SECOND,
     )
 
@@ -65,7 +64,7 @@ def plan(
 def world_with_puppet(me: ReplicaId, chosen: Plan | None = None) -> tuple[World, Puppet]:
     """A world in which replica `me` is the test's."""
     chosen = chosen if chosen is not None else plan()
-    world = World(chosen._replace(liars=((me, ()),)), protocol("pbft"), keep_trace=True)
+    world = World(chosen.but(liars=((me, ()),)), protocol("pbft"), keep_trace=True)
     puppet = Puppet(world, me)
     world.replicas[me] = puppet
     return world, puppet

@@ -14,26 +14,27 @@ from outvote.core.contract import Core, Hint, Message, Note, Outbox, Record, Sta
 from outvote.core.quorums import faults as faults_of
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import PROTOCOLS, Protocol
-from outvote.simulator.plan import Fault, Plan, draw
+from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.runs import run_seed
+from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SEAL_BYTES, SECOND, Digest, Position, ReplicaId
 from outvote.wire.codec import Codec, RecordCodec
 
 NAMES = sorted(PROTOCOLS)
 SEEDS = (2, 5, 9)  # with crashes, cuts and liars, whatever the swarm drew
-CALLS = ("restore", "submit", "receive", "admits", "wake", "executed", "transferred")
+CALLS = ("restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred")
 LANES = ("hints", "records", "notes", "messages", "deliveries", "stable", "transfers", "lies")
 
 
 def plan(**changes: Any) -> Plan:
     """A calm run of a few operations."""
-    calm = draw(0)._replace(
+    calm = draw(0).but(
         seed=1, n=4, clients=2, operations_each=10, outstanding=2, pause_max=0, loss=0.0, duplication=0.0,
         delay_min=MILLISECOND, delay_mean=MILLISECOND, sync_max=MILLISECOND, clock_offset_max=0,
         clock_drift_ppm_max=0, liars=(), faults=(), faults_end=2 * SECOND, deadline=120 * SECOND, parameters={},
     )
-    return calm._replace(**changes)
+    return calm.but(**changes)
 
 
 class Call:

@@ -14,7 +14,9 @@ import outvote
 from outvote.cli.simulate import replay, simulate
 from outvote.core.contract import Message
 from outvote.errors import Mistake
-from outvote.simulator.runs import BATCH_SEEDS, run_seed, run_seeds
+from outvote.simulator.campaigns import running
+from outvote.simulator.campaigns.catalogue import campaign
+from outvote.simulator.runs import BATCH_SEEDS, run_seed
 
 SOURCES = Path(outvote.__file__).parent.parent
 SEEDS = (3, 8, 21, 34, 55, 89)
@@ -46,31 +48,42 @@ def test_keeping_the_trace_does_not_change_the_run() -> None:
     assert any("PrePrepare" in line for line in kept.trace)
 
 
+def run_swarm(first: int, count: int, workers: int = 1) -> tuple[running.Summary, list[tuple[str, str]]]:
+    seen: list[tuple[str, str]] = []
+    with running.processes(workers) as place:
+        summary = running.run(
+            "pbft", campaign("swarm"), first, count, place,
+            lambda ran: seen.append((ran.case, ran.result.digest)),
+        )
+    return summary, seen
+
+
 def test_a_batch_holds_and_covers_everything() -> None:
-    summary = run_seeds("pbft", range(1000, 1000 + BATCH_SEEDS), workers=1)
-    assert [(failure.seed, failure.violation) for failure in summary.failures] == []
+    summary, _ = run_swarm(1000, BATCH_SEEDS)
+    assert [(failed.case, failed.result.violation) for failed in summary.failures] == []
     assert summary.missed == ()
-    assert all(summary.marks[name] > 0 for name in summary.marks)
+    assert summary.median_view >= campaign("swarm").median_view_min
     assert summary.ok
 
 
 def test_workers_give_the_same_results_in_the_same_order() -> None:
-    seen: list[tuple[int, str]] = []
-    run_seeds("pbft", range(12), 2, lambda result: seen.append((result.seed, result.digest)))
-    assert seen == [(seed, run_seed("pbft", seed).digest) for seed in range(12)]
+    _, seen = run_swarm(0, 12, workers=2)
+    assert seen == [(str(seed), run_seed("pbft", seed).digest) for seed in range(12)]
 
 
 def test_simulate_prints_coverage_and_succeeds(capsys: pytest.CaptureFixture[str]) -> None:
     assert simulate("pbft", 5, first=7, workers=1) == 0
     told = capsys.readouterr().out
-    assert "5 runs of pbft" in told
+    assert "campaign  runs  events" in told
     assert "views entered" in told
     assert "every invariant held in every run" in told
 
 
 def test_a_failure_is_told_with_the_line_that_replays_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+
     def nothing(_message: Message, _seal: bytes) -> bytes:
         raise KeyError("planted")
 
@@ -82,19 +95,19 @@ def test_a_failure_is_told_with_the_line_that_replays_it(
     assert simulate("pbft", 1, first=17, workers=1, json_output=True) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["failures"][0]["replay"] == "outvote replay 17 --protocol pbft"
-    assert replay("pbft", 17) == 1
+    assert replay("pbft", "17") == 1
     assert "planted" in capsys.readouterr().out
 
 
 def test_replay_prints_plan_trace_and_digest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert replay("pbft", 5) == 0
+    assert replay("pbft", "5") == 0
     told = capsys.readouterr().out
     result = run_seed("pbft", 5, keep_trace=True)
     assert told.startswith("plan ")
     assert result.plan in told
     assert all(line in told for line in result.trace[-20:])
     assert result.digest in told
-    assert replay("pbft", 5, tail=3) == 0
+    assert replay("pbft", "5", tail=3) == 0
     assert len(capsys.readouterr().out.splitlines()) == 1 + 3 + 3
 
 

@@ -6,7 +6,7 @@ from puppet import others, plan, state_of, world_with_puppet
 
 from outvote.core.contract import Message
 from outvote.host.witness import STATEMENTS_MAX_EACH
-from outvote.protocols.pbft.admission import EARLY_PROPOSALS_MAX, EARLY_VOTES_MAX
+from outvote.protocols.pbft.admission import EARLY_VOTES_MAX
 from outvote.protocols.pbft.messages import (
     GENESIS,
     NULL_BATCH,
@@ -99,7 +99,7 @@ def test_a_flood_of_early_messages_is_bounded() -> None:
         state = state_of(world, replica)
         held = state.early.get(3, [])
         proposals = [entry for entry in held if isinstance(entry[0], PrePrepare)]
-        assert len(proposals) == EARLY_PROPOSALS_MAX
+        assert len(proposals) == state.config.window
         assert len(held) - len(proposals) == EARLY_VOTES_MAX
         assert len(state.view_changes) <= 4
         assert state.view == 0

@@ -1,0 +1,74 @@
+"""The chronicles that the tests of diagrams are about, and the picture that docs/how_to/read_a_diagram.md shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from outvote.diagram.story import Story
+from outvote.diagram.svg import picture
+from outvote.observe.chronicle import Chronicle, EventKind
+from outvote.protocols.catalogue import protocol
+from outvote.simulator.plan import Plan
+from outvote.simulator.world import World
+from outvote.types import MILLISECOND, NEVER
+
+FOLDER: Final = Path(__file__).resolve().parents[2] / "docs" / "pictures"
+KINDS: Final = ("Offer", "Vote", "Promise")
+
+
+def view_change() -> Chronicle:
+    """A primary dies when its proposal has reached one backup only; the others change the view and go on."""
+    plan = Plan(n=4, clients=1, parameters={"view_timeout_ms": 300}, faults_end=NEVER, deadline=NEVER)
+    world = World(plan, protocol("pbft"), chronicle=True)
+    assert world.chronicler is not None
+    world.chronicler.chronicle.title = "PBFT: the primary dies when its proposal has reached one backup; a view change"
+    world.start()
+    world.network.cut(0, 2)
+    world.network.cut(0, 3)
+    world.call(0, [("put", ("a", "1"))])
+    world.run_until(100 * MILLISECOND)
+    world.replicas[0].crash()
+    world.run_until(1050 * MILLISECOND)
+    world.network.heal(0, 2)
+    world.network.heal(0, 3)
+    world.replicas[0].start()
+    world.run_until(1100 * MILLISECOND)
+    return world.chronicler.chronicle
+
+
+def view_change_picture() -> str:
+    """As the how-to shows it: without the gossip about who stands where."""
+    return picture(Story(view_change(), ("Status", "Forward")))
+
+
+def crowd(messages: int, lanes: int = 4) -> Chronicle:
+    """Messages in bursts between all lanes: of three kinds, some lost, some doubled, some lies, with signs between."""
+    chronicle = Chronicle("a crowd")
+    for lane in range(lanes):
+        chronicle.add_lane(f"replica {lane}")
+    at = 0
+    pending: list[tuple[int, int]] = []
+    for index in range(messages):
+        if index % 7 == 0:
+            at += MILLISECOND // (1 + index % 3)
+        while pending and pending[0][0] <= at:
+            arrival, number = pending.pop(0)
+            chronicle.arrived(at, number)
+        sender = index % lanes
+        receiver = (sender + 1 + index // lanes % (lanes - 1)) % lanes
+        name = KINDS[index % len(KINDS)]
+        place = index // 12
+        number = chronicle.sent(at, sender, receiver, name, f"p{place}", f"position = {place}", index % 20 == 7)
+        if index % 10 == 3:
+            chronicle.lost(at, number, "lost by the network")
+        else:
+            copies = 2 if index % 10 == 5 else 1
+            pending += [(at + (2 + index % 5 + copy) * MILLISECOND, number) for copy in range(copies)]
+            pending.sort()
+        if index % 9 == 0:
+            chronicle.happened(at, EventKind.DELIVERED, sender, position=index + 1)
+            chronicle.happened(at, EventKind.NOTE, sender, "something to note, in more words than there is room for")
+    for arrival, number in pending:
+        chronicle.arrived(max(at, arrival), number)
+    return chronicle
