@@ -1,10 +1,11 @@
-"""Simulated clients of a key-value store: the real client session under a workload, and what they saw."""
+"""Simulated honest clients: the real client session under a workload, and what they saw."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any
+
+import msgspec
 
 from outvote.client.session import Answered, Failed, Session, SessionConfig
 from outvote.core.committee import Committee
@@ -14,10 +15,10 @@ from outvote.simulator.checkers.linearizability import Operation
 from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.plan import Plan
 from outvote.simulator.seals import SealRegistry
+from outvote.simulator.workload import Call, Workload
 from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
-from outvote.wire.client_messages import ToClient, ToReplica
+from outvote.wire.client_messages import ReplyStatement, ToClient, ToReplica
 
-Call = tuple[str, tuple[Any, ...]]  # name and arguments of one operation
 CONFIG = SessionConfig(retry_ns=SECOND // 2, retry_max_ns=2 * SECOND, timeout_ns=10_000 * SECOND)
 
 
@@ -28,44 +29,56 @@ class SimulatedClient:
         self,
         client: ClientId,
         plan: Plan,
+        workload: Workload,
         interface: Interface,
         registry: SealRegistry,
         send: Callable[[ClientId, ReplicaId, ToReplica], None],
-        sent: Callable[[ClientId, int, tuple[bytes, ...]], None],
+        requested: Callable[[ClientId, int, tuple[bytes, ...]], None],
+        answered: Callable[[ClientId, ReplyStatement], None],
         log: Callable[[str], None],
     ) -> None:
         self.client = client
         self._log = log
         self._rng = Random(plan.seed * 1000 + client)
-        self._keys = plan.keys
+        self._workload = workload
         self._outstanding = plan.outstanding
         self._to_start = plan.operations_each
         self._pause_max = plan.pause_max
         self._next_at: Nanos = 0  # not before this, so that the work is spread over the faults
-        self._values = 0
         self._interface = interface
         self._send = send
-        self._sent = sent
-        self.session = Session(client, Committee(plan.n), registry.sealer(client), registry, CONFIG)
+        self._requested = requested
+        self._answered = answered
+        config = msgspec.structs.replace(CONFIG, retry_ns=plan.client_retry)
+        self.session = Session(client, Committee(plan.n), registry.sealer(client), registry, config)
         for replica in range(plan.n):
             self.session.connected(replica)
         self._open: dict[int, tuple[list[Call], Nanos]] = {}
-        self._versions: dict[str, int] = {}
         self.history: list[tuple[int, Operation]] = []  # each with its request's number
 
     @property
     def finished(self) -> bool:
         return not self._open and not self._to_start
 
+    def waits_since(self) -> Nanos | None:
+        """When the oldest request that is not answered was issued; None if there is none."""
+        return min((called for _, called in self._open.values()), default=None)
+
     def start(self, now: Nanos) -> Nanos:
         """Issue what may be issued, send what is due; returns the next deadline."""
         while self._to_start and len(self._open) < self._outstanding and now >= self._next_at:
             if self._pause_max:
                 self._next_at = now + self._rng.randrange(self._pause_max)
-            calls = [self._draw() for _ in range(min(self._to_start, self._rng.choice((1, 1, 3))))]
+            count = min(self._to_start, self._rng.choice((1, 1, 3)))
+            calls = [self._workload.draw(self.client, self._rng) for _ in range(count)]
             self._to_start -= len(calls)
             self._issue(calls, now)
         return self._flush(now)
+
+    def do_more(self, operations: int, now: Nanos) -> Nanos:
+        """So many besides those it was to do; returns the next deadline."""
+        self._to_start += operations
+        return self.start(now)
 
     def call(self, calls: list[Call], now: Nanos) -> Nanos:
         """Issue one request by hand, as scripts do; returns the next deadline."""
@@ -76,7 +89,7 @@ class SimulatedClient:
         operations = [self._interface.encode(*call) for call in calls]
         number = self.session.submit(operations, now)
         self._open[number] = (calls, now)
-        self._sent(self.client, number, tuple(operations))
+        self._requested(self.client, number, tuple(operations))
 
     def tick(self, now: Nanos) -> Nanos:
         self._settle(self.session.tick(now), now)
@@ -91,44 +104,24 @@ class SimulatedClient:
             self._send(self.client, replica, message)
         return min(self.session.next_deadline(), self._next_at if self._to_start and self._next_at > now else NEVER)
 
-    def _draw(self) -> Call:
-        rng = self._rng
-        key = f"k{rng.randrange(self._keys)}"
-        kind = rng.random()
-        self._values += 1
-        value = f"{self.client}.{self._values}"
-        if kind < 0.35:
-            return "put", (key, value)
-        if kind < 0.75:
-            return "get", (key,)
-        if kind < 0.9:
-            return "cas", (key, value, self._versions.get(key, 0))
-        return "delete", (key,)
-
     def _settle(self, outcomes: Sequence[Answered | Failed], now: Nanos) -> None:
         for outcome in outcomes:
             calls, called = self._open.pop(outcome.number)
             if isinstance(outcome, Failed):
                 self.history += [(outcome.number, Operation(self.client, called, None, call)) for call in calls]
                 continue
+            self._answered(self.client, outcome.statement)
             answered = zip(calls, outcome.statement.results, strict=True)
             for index, ((name, args), encoded) in enumerate(answered):
                 try:
                     result = self._interface.decode(name, encoded)
                 except (Refused, Mistake, Lie) as error:
                     raise Violation("validity", f"client {self.client} got {error!r} for {name}{args}") from error
-                self._remember(name, args, result)
+                self._workload.learned(self.client, (name, args), result)
                 self._log(f"#{outcome.number} {' '.join(map(str, (name, *args)))} = {result}")
-                plain = (result.value, result.version) if name == "get" and result is not None else result
+                plain = self._workload.plain((name, args), result)
                 entry = Operation(self.client, called, now, (name, args), plain, index)
                 self.history.append((outcome.number, entry))
-
-    def _remember(self, name: str, args: tuple[Any, ...], result: Any) -> None:
-        """Versions seen, so that compare-and-set succeeds now and then."""
-        if name == "put":
-            self._versions[args[0]] = result
-        elif name == "get" and result is not None:
-            self._versions[args[0]] = result.version
 
     def unfinished(self) -> list[tuple[int, Operation]]:
         """What was called and not answered: it may have taken effect, or not."""

@@ -1,33 +1,47 @@
-"""A disk that loses, on a crash, what was not synced - or tears it anywhere. Its bytes are the real log's format.
+"""A disk with every fault that disks have. Its bytes are the real formats, and the real rule reads them back.
 
-A crash leaves of the unsynced bytes any prefix, with any sectors in it zeroed: what a write-back cache may do. The
-log is read back with the very code that reads real disks, so a durable record that does not come back stops the run.
+The order of events is DirectoryDisk's: one sync at a time covers everything written before it began; a generation's
+snapshot is stored after its head is durable, older generations go after that; after the first failure nothing is
+written or promised any more. With `sync_max_ns` 0 a checkpoint is stored at once, as where syncing is cheap.
+
+Kept: what was durable is read back, or Rot is raised. `hurt` says that somebody damaged durable bytes, and only then
+may recovery fail for good.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import NamedTuple
 
-from outvote.errors import Rot
+from outvote.errors import BrokenStorage, DiskFull, Rot
+from outvote.simulator.checkers.violation import Violation
+from outvote.simulator.disk_files import (
+    CLUSTER,
+    SECTOR_BYTES,
+    SegmentFile,
+    decode_snapshot,
+    encode_snapshot,
+    flip_bit,
+    spoil_sector,
+)
 from outvote.storage import frames
 from outvote.storage.contract import Disk, Recovered, Ticket
+from outvote.storage.snapshots import Snapshot
 from outvote.types import Digest, Nanos, Position
 
-SECTOR_BYTES = 512
 SECRET = bytes(range(frames.SECRET_BYTES))
+POWER_FAILS = 0.85  # of crashes; in the others only the process is gone, and the operating system writes the rest
 
 
-class _Generation:
-    """One segment, and the snapshot that it begins behind."""
+class DiskImage(NamedTuple):
+    """A whole disk as it was: what a restored backup is."""
 
-    def __init__(self, number: int, position: Position, digest: Digest, snapshot: bytes) -> None:
-        self.number = number
-        self.position = position
-        self.digest = digest
-        self.snapshot = snapshot
-        self.data = bytearray()
-        self.synced = 0  # bytes
+    generations: list[SegmentFile]
+    snapshots: dict[int, bytes]
+    mark: int
+    sequence: int
+    good: list[int]
 
 
 class SimulatedDisk(Disk):
@@ -41,44 +55,128 @@ class SimulatedDisk(Disk):
         self._rng = rng
         self._after = after
         self._sync_max_ns = sync_max_ns
-        self._generations: list[_Generation] = []
+        self._generations: list[SegmentFile] = []
+        self._snapshots: dict[int, bytes] = {}
+        self._good: list[int] = []  # generations that recovery could begin from; 0 is the initial state
+        self._mark = 0  # the mark file: renewed after each sync, not synced itself
+        self._older_mark = 0  # in its other slot
         self._sequence = 0  # of the last frame written
         self._durable_sequence = 0
         self._ticket: Ticket = 0
+        self._waiting: Snapshot | None = None  # to be stored next
         self._incarnation = 0
         self._syncing = False
-        self.torn_tails = 0
-        self.lost_bytes = 0
+        self._storing = False
+        self._failure: BrokenStorage | None = None
+        self._saved: DiskImage | None = None
+        self.hurt = False  # durable bytes were damaged: Rot may be raised
+        self.full = False
+        self.fails_next_sync = False
+        self.misdirects_next_write = False
+        self.next_crash = ""  # "keeps" what is not synced, "loses" or "tears" it; as chance will have it if empty
+        self.tears: Random | None = None  # how the next crash tears
+        self.unreadable = 0  # so many attempts to read it fail
+        self.counts: dict[str, int] = {}  # by name of a coverage mark
 
     @property
     def settled(self) -> bool:
         """Whether a crash now would lose nothing."""
-        return all(generation.synced == len(generation.data) for generation in self._generations)
+        for generation in self._generations:
+            if generation.synced != len(generation.data) or not generation.is_named:
+                return False
+        return True
+
+    # ------------------------------------------------------------------ reading back
 
     def recover(self) -> Recovered:
-        if not self._generations:
-            self._begin(0, b"", b"", [])
-            self._generations[0].synced = len(self._generations[0].data)
+        if self.unreadable:
+            self.unreadable -= 1
+            self._count("disk: read error")
+            raise BrokenStorage(f"replica {self._replica}: reading failed (Input/output error)")
+        if self.full:
+            raise DiskFull(f"replica {self._replica}: no space left while writing the mark file")
+        start, snapshot = self._choose_start()
+        chosen = [one for one in self._generations if one.number >= start]
+        self._check_beginning(chosen, start)
         scan = frames.scan(
-            [frames.Segment(one.number, 0, bytes(one.data)) for one in self._generations], SECRET,
-            self._durable_sequence,
+            [frames.Segment(one.number, 0, bytes(one.data)) for one in chosen], SECRET if chosen else None,
+            max(self._mark, snapshot.sequence if snapshot is not None else 0),
         )
         if scan.rot is not None:
-            raise Rot(f"replica {self._replica}: a durable record was lost: {scan.rot.reason}")
+            self._rotten(scan.rot.reason)
         if scan.torn is not None:
-            self.torn_tails += 1
-            del self._generations[scan.torn.segment + 1 :]
-            torn = self._generations[scan.torn.segment]
-            del torn.data[scan.torn.offset :]
-        self._sequence = scan.sequence
-        # What is read back is acted upon: like the real disk, make it durable first.
+            self._cut(chosen[scan.torn.segment], scan.torn.offset)
+        self._take_over(scan.sequence)
+        if snapshot is None:
+            return Recovered(0, b"", b"", list(scan.records))
+        return Recovered(snapshot.position, snapshot.digest, snapshot.state, list(scan.records))
+
+    def _choose_start(self) -> tuple[int, Snapshot | None]:
+        """As DirectoryDisk does: the newest snapshot that can be read, or the oldest generation if there is none."""
+        damaged = False
+        for generation in sorted(self._snapshots, reverse=True):
+            snapshot = decode_snapshot(self._snapshots[generation])
+            if snapshot is not None:
+                if damaged:
+                    self._count("disk: older state used")
+                self._good = [generation]
+                return generation, snapshot
+            damaged = True
+        self._good = [0]
+        if not damaged or any(one.number == 0 for one in self._generations):
+            if damaged:
+                self._count("disk: older state used")
+            return 0, None
+        self._count("disk: no state readable")
+        self._good = []
+        return min(self._snapshots), None
+
+    def _check_beginning(self, chosen: Sequence[SegmentFile], start: int) -> None:
+        newest = max(self._snapshots, default=0)
+        if newest > 0 and (not chosen or chosen[-1].number < newest):
+            self._rotten("the log of the newest snapshot is missing")
+        if chosen and chosen[0].number != start:
+            self._rotten("the first segment is missing")
+
+    def _rotten(self, reason: str) -> None:
+        if self.hurt:
+            self._count("disk: rot found")
+        raise Rot(f"replica {self._replica}: a durable record is lost: {reason}")
+
+    def _cut(self, torn: SegmentFile, offset: int) -> None:
+        """What was never durable goes."""
+        self._count("torn tails")
+        keep = torn.number - (offset < frames.HEADER_BYTES)
+        self._generations = [one for one in self._generations if one.number <= keep]
+        if keep == torn.number:
+            del torn.data[offset:]
+            torn.synced = min(torn.synced, offset)
+
+    def _take_over(self, sequence: int) -> None:
+        """What was read is acted upon, so it is made durable first. Raises Rot if durable records vanished unseen."""
+        promised, self._sequence = self._durable_sequence, sequence
+        if not self._generations:
+            self._begin(0, b"", [])
         for generation in self._generations:
-            generation.synced = len(generation.data)
+            generation.settle()
         self._durable_sequence = self._sequence
-        newest = self._generations[-1]
-        return Recovered(newest.position, newest.digest, newest.snapshot, list(scan.records))
+        marked, self._mark, self._older_mark = self._mark, self._sequence, self._sequence
+        if self._sequence < promised:
+            if not self.hurt or self._sequence < marked:
+                lost = f"{self._sequence + 1} to {promised}"
+                raise Violation("durable records", f"replica {self._replica} cut off records {lost} without a word")
+            # The mark lagged, and the damage lies in the very last batch: storage/frames.py says what remains.
+            self._count("disk: rot taken for a torn tail")
+            self.forgot_promises()
+        self._failure = None
+
+    def forgot_promises(self) -> None:
+        """Told when recovery cut off what was durable, and nothing on the disk could have told."""
+
+    # ------------------------------------------------------------------ writing
 
     def append(self, records: Sequence[bytes], notes: Sequence[bytes]) -> Ticket:
+        self.check()
         self._write([*records, *notes])
         if records:
             self._ticket += 1
@@ -86,44 +184,30 @@ class SimulatedDisk(Disk):
         return self._ticket
 
     def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
-        """Snapshot and head are synced before the older generation goes: atomic, so no crash falls in between."""
-        self._begin(position, digest, snapshot, head)
-        for generation in self._generations:
-            generation.synced = len(generation.data)
-        self._durable_sequence = self._sequence
-        del self._generations[:-2]
+        self.check()
+        self._begin(position, digest, head)
+        task = Snapshot(self._generations[-1].number, position, self._sequence, digest, snapshot)
+        if self._sync_max_ns:
+            self._waiting = task
+            self._sync()
+            return
+        self._synced([(one, len(one.data)) for one in self._generations], self._sequence)
+        self._store(task)
 
     def check(self) -> None:
-        return
+        if self._failure is not None:
+            raise self._failure
 
     def close(self) -> None:
         return
 
-    def crash(self) -> None:
-        """The process is gone, and perhaps the power: unsynced bytes survive in part, torn at any byte."""
-        self._incarnation += 1
-        self._syncing = False
-        rng = self._rng
-        for generation in self._generations:
-            unsynced = len(generation.data) - generation.synced
-            if not unsynced:
-                continue
-            kept = rng.choice((0, unsynced, rng.randrange(unsynced + 1)))
-            self.lost_bytes += unsynced - kept
-            del generation.data[generation.synced + kept :]
-            for start in range(generation.synced, len(generation.data), SECTOR_BYTES):
-                if rng.random() < 0.1:
-                    end = min(start + SECTOR_BYTES, len(generation.data))
-                    generation.data[start:end] = bytes(end - start)
-        self.durable = self._ticket = 0
-
-    def _begin(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def _begin(self, position: Position, digest: Digest, head: Sequence[bytes]) -> None:
         number = self._generations[-1].number + 1 if self._generations else 0
-        generation = _Generation(number, position, digest, snapshot)
+        generation = SegmentFile(number, position, digest)
         generation.data += frames.encode_header(
             frames.SegmentHeader(
                 frames.FORMAT_VERSION, self._replica, number, 0, self._sequence + 1, self._durable_sequence,
-                position, bytes(32), digest or frames.NO_DIGEST, SECRET,
+                position, CLUSTER, digest or frames.NO_DIGEST, SECRET,
             )
         )
         self._generations.append(generation)
@@ -131,29 +215,199 @@ class SimulatedDisk(Disk):
 
     def _write(self, bodies: Sequence[bytes]) -> None:
         generation = self._generations[-1]
-        generation.data += frames.encode_frames(
+        data = frames.encode_frames(
             bodies, self._sequence + 1, self._durable_sequence, frames.salt_of(SECRET, generation.number, 0)
         )
+        if self.full:
+            generation.data += data[: self._rng.randrange(len(data) + 1)]
+            self._count("disk: full")
+            self._fail(DiskFull(f"replica {self._replica}: no space left while writing"))
+        if self.misdirects_next_write and data:
+            data = self._misdirect(generation, data)
+        generation.data += data
         self._sequence += len(bodies)
 
+    def _fail(self, failure: BrokenStorage) -> None:
+        """What fails once is broken for good."""
+        self._failure = failure
+        raise failure
+
     def _sync(self) -> None:
-        """One sync at a time; what is appended meanwhile waits for the next one."""
+        """One sync at a time; what is written meanwhile waits for the next one."""
         if self._syncing:
             return
         self._syncing = True
         incarnation, ticket, sequence = self._incarnation, self._ticket, self._sequence
-        generation, size = self._generations[-1], len(self._generations[-1].data)
-        delay = self._rng.randrange(self._sync_max_ns) if self._sync_max_ns else 0
+        covered = [(one, len(one.data)) for one in self._generations if not one.is_settled]
+        storing: Snapshot | None = None
+        if not self._storing and self._waiting is not None:
+            storing, self._waiting, self._storing = self._waiting, None, True
 
         def done() -> None:
             if incarnation != self._incarnation:
                 return
             self._syncing = False
-            generation.synced = max(generation.synced, size)
-            self._durable_sequence = max(self._durable_sequence, sequence)
+            if self.fails_next_sync:
+                self.fails_next_sync = False
+                self._count("disk: sync failed")
+                self._failure = BrokenStorage(f"replica {self._replica}: syncing failed (Input/output error)")
+                self.on_durable()
+                return
+            self._synced(covered, sequence)
+            if storing is not None:
+                self._after(self._delay(), lambda: self._stored(incarnation, storing))
             self.durable = ticket
-            if self._ticket > ticket:
+            if self._ticket > ticket or (self._waiting is not None and not self._storing):
                 self._sync()
             self.on_durable()
 
-        self._after(delay, done)
+        self._after(self._delay(), done)
+
+    def _delay(self) -> Nanos:
+        return self._rng.randrange(self._sync_max_ns) if self._sync_max_ns else 0
+
+    def _synced(self, covered: Sequence[tuple[SegmentFile, int]], sequence: int) -> None:
+        for generation, size in covered:
+            generation.synced = max(generation.synced, size)
+            generation.is_named = True
+        self._durable_sequence = max(self._durable_sequence, sequence)
+        self._older_mark, self._mark = self._mark, self._durable_sequence
+
+    def _stored(self, incarnation: int, snapshot: Snapshot) -> None:
+        if incarnation == self._incarnation and self._failure is None:
+            self._store(snapshot)
+            self._storing = False
+            if self._waiting is not None:
+                self._sync()
+            self.on_durable()
+
+    def _store(self, snapshot: Snapshot) -> None:
+        """The snapshot is durable under its name: forget all but two generations."""
+        self._snapshots[snapshot.generation] = encode_snapshot(self._replica, snapshot)
+        self._good = [*self._good[-1:], snapshot.generation]
+        self.kept = snapshot.position
+        self.stored(snapshot.position, snapshot.digest)
+        if len(self._good) == 2:
+            oldest = self._good[0]
+            self._snapshots = {number: data for number, data in self._snapshots.items() if number >= oldest}
+            self._generations = [one for one in self._generations if one.number >= oldest]
+
+    def stored(self, position: Position, digest: Digest) -> None:
+        """Told when a snapshot has become durable."""
+
+    def state_rotted(self, position: Position) -> None:
+        """Told when snapshots were damaged, with the position of the newest good one, or 0."""
+
+    # ------------------------------------------------------------------ what happens to it
+
+    def crash(self) -> None:
+        """The process is gone, and mostly the power: what was not synced survives in part, in any order."""
+        self._incarnation += 1
+        self._syncing = self._storing = False
+        self._waiting = None
+        self._failure = None
+        self.durable = self._ticket = 0
+        rng, manner = self._rng if self.tears is None else self.tears, self.next_crash
+        self.next_crash, self.tears = "", None
+        if manner == "keeps" or (not manner and rng.random() >= POWER_FAILS):
+            return
+        old = bytes(self._generations[0].data) if self._generations else b""
+        for generation in list(self._generations):
+            if generation.is_settled:
+                continue
+            if manner == "loses":
+                self._lose_unsynced(generation)
+                continue
+            # Without its entry in the directory a file is gone, whatever of its bytes was written.
+            if not generation.is_named and rng.random() < 0.3:
+                self._generations.remove(generation)
+                self._count("disk: file lost with its directory entry")
+                continue
+            damaged = generation.tear(rng, old)
+            if damaged:
+                self._count("disk: unsynced bytes lost or torn")
+        self._mark = rng.choice((self._mark, self._mark, self._older_mark))
+
+    def _lose_unsynced(self, generation: SegmentFile) -> None:
+        if generation.is_named:
+            del generation.data[generation.synced :]
+        else:
+            self._generations.remove(generation)
+        self._count("disk: unsynced bytes lost or torn")
+
+    def rot_log(self, rng: Random, sector: bool) -> bool:
+        """A bit or a sector of the durable log changes; False if there is none yet."""
+        readable = [one for one in self._generations if one.synced > 0 and one.number >= max(self._good, default=0)]
+        if not readable:
+            return False
+        chosen = rng.choice(readable)
+        (spoil_sector if sector else flip_bit)(chosen.data, rng, chosen.synced)
+        self.hurt = True
+        self._count("disk: log rotted")
+        return True
+
+    def rot_states(self, rng: Random, count: int) -> bool:
+        """A bit changes in each of the newest `count` snapshots; False if there are not as many."""
+        if len(self._snapshots) < count:
+            return False
+        for generation in sorted(self._snapshots)[-count:]:
+            data = bytearray(self._snapshots[generation])
+            flip_bit(data, rng, len(data))
+            self._snapshots[generation] = bytes(data)
+        good = [one for one in map(decode_snapshot, self._snapshots.values()) if one is not None]
+        self.state_rotted(max((one.position for one in good), default=0))
+        self._count("disk: state rotted", count)
+        return True
+
+    def _misdirect(self, generation: SegmentFile, data: bytes) -> bytes:
+        """The first sector of this write lands on another of the log; its own place stays zero."""
+        self.misdirects_next_write = False
+        self.hurt = True
+        self._count("disk: write misdirected")
+        piece = data[:SECTOR_BYTES]
+        place = self._rng.randrange(max(1, generation.synced)) // SECTOR_BYTES * SECTOR_BYTES
+        end = min(place + len(piece), len(generation.data))
+        generation.data[place:end] = piece[: end - place]
+        return bytes(len(piece)) + data[len(piece) :]
+
+    def save(self) -> None:
+        """Somebody copies the disk, as it would be found after a power failure."""
+        self._saved = self._image()
+
+    def restore_saved(self) -> bool:
+        """Somebody puts the copy back; False if there is none, or nothing has happened since."""
+        saved = self._saved
+        if saved is None or saved.sequence == self._durable_sequence:
+            return False
+        self._generations = [one.copy() for one in saved.generations]
+        self._snapshots = dict(saved.snapshots)
+        self._good = list(saved.good)
+        self._mark = self._older_mark = saved.mark
+        self._sequence = self._durable_sequence = saved.sequence
+        self._count("disk: stale one restored")
+        return True
+
+    def replace(self) -> None:
+        """A new, empty disk."""
+        self._generations.clear()
+        self._snapshots.clear()
+        self._good.clear()
+        self._mark = self._older_mark = self._sequence = self._durable_sequence = 0
+        self.hurt = self.full = self.fails_next_sync = self.misdirects_next_write = False
+        self.unreadable = 0
+        self._saved = None
+        self._count("disk: lost and replaced")
+
+    def mend(self) -> None:
+        """Nothing new happens to it from now on; what is damaged stays damaged."""
+        self.full = self.fails_next_sync = self.misdirects_next_write = False
+        self.unreadable = 0
+
+    def _image(self) -> DiskImage:
+        return DiskImage(
+            [one.copy() for one in self._generations if one.is_named], dict(self._snapshots), self._mark,
+            self._durable_sequence, list(self._good),
+        )
+
+    def _count(self, what: str, amount: int = 1) -> None:
+        self.counts[what] = self.counts.get(what, 0) + amount

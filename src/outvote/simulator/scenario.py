@@ -28,6 +28,7 @@ from typing import Final
 from outvote.core.contract import Request, Struct
 from outvote.errors import Mistake
 from outvote.protocols.catalogue import protocol
+from outvote.simulator.adversaries.sins import parse_time
 from outvote.simulator.plan import Plan
 from outvote.simulator.trace import Trace
 from outvote.simulator.world import World
@@ -37,7 +38,6 @@ SEPARATOR: Final = "----"
 QUIET_NS: Nanos = 150 * MILLISECOND  # below the interval of STATUS messages, above any script's delays
 RUN_MAX_NS: Nanos = 60 * SECOND  # of one `run until idle`
 HIDDEN_AT_FIRST: Final = ("Status", "Forward")
-UNITS: Final[Mapping[str, Nanos]] = {"ms": MILLISECOND, "s": SECOND}
 LETTERS: Final[Mapping[str, str]] = {"view": "v", "position": "p"}
 
 
@@ -46,10 +46,10 @@ class ScriptTrace(Trace):
 
     hidden: tuple[str, ...] = ()
 
-    def heard(self, now: Nanos, me: ReplicaId, sender: ReplicaId, body: bytes) -> None:
+    def heard(self, now: Nanos, me: str, sender: ReplicaId, body: bytes) -> None:
         """Seen when it was sent."""
 
-    def sent(self, now: Nanos, me: ReplicaId, receiver: ReplicaId, body: bytes) -> None:
+    def sent(self, now: Nanos, me: str, receiver: ReplicaId, body: bytes) -> None:
         message, _ = self.codec.decode(body)
         if type(message).__name__ in self.hidden:
             return
@@ -57,14 +57,14 @@ class ScriptTrace(Trace):
         if self.lines:
             start, arrow, rest = self.lines[-1].partition(" -> ")
             receivers, _, said = rest.partition(" ")
-            if arrow and said == text and start == _stamp(now, str(me)) and str(receiver) not in receivers.split(","):
+            if arrow and said == text and start == _stamp(now, me) and str(receiver) not in receivers.split(","):
                 self.lines[-1] = f"{start} -> {receivers},{receiver} {text}"
                 return
-        self._add(now, str(me), f"-> {receiver} {text}")
+        self._add(now, me, f"-> {receiver} {text}")
 
-    def recorded(self, now: Nanos, me: ReplicaId, bodies: Sequence[bytes]) -> None:
+    def recorded(self, now: Nanos, me: str, bodies: Sequence[bytes]) -> None:
         for body in bodies:
-            self._add(now, str(me), f"records {brief(self.records.decode(body))}")
+            self._add(now, me, f"records {brief(self.records.decode(body))}")
 
     def _add(self, now: Nanos, who: str, what: str) -> None:
         self.lines.append(f"{_stamp(now, who)} {what}")
@@ -158,14 +158,12 @@ class Scenario:
         name = settings.pop("protocol")
         n, seed = int(settings.pop("n")), int(settings.pop("seed", "0"))
         liars = _liars(settings.pop("liars", ""))
-        delay = _time(settings.pop("delay", "1ms"))
-        sync = _time(settings.pop("sync", "0ms"))
+        delay = parse_time(settings.pop("delay", "1ms"))
+        sync = parse_time(settings.pop("sync", "0ms"))
         clients = int(settings.pop("clients", "1"))
         plan = Plan(
-            seed=seed, n=n, clients=clients, operations_each=0, outstanding=0, pause_max=0, keys=1,
-            parameters={key: int(value) for key, value in settings.items()}, loss=0.0, duplication=0.0,
-            delay_min=delay, delay_mean=0, sync_max=sync, clock_offset_max=0, clock_drift_ppm_max=0, liars=liars,
-            faults=(), faults_end=NEVER, deadline=NEVER,
+            seed=seed, n=n, clients=clients, parameters={key: int(value) for key, value in settings.items()},
+            delay_min=delay, sync_max=sync, liars=liars, faults_end=NEVER, deadline=NEVER,
         )
         self._world = World(plan, protocol(name), keep_trace=True, trace=ScriptTrace)
         self.trace.hidden = HIDDEN_AT_FIRST
@@ -194,7 +192,7 @@ class Scenario:
     def run(self, words: Sequence[str]) -> None:
         world = self.world
         if list(words) != ["until", "idle"]:
-            world.run_until(world.now + _time(words[0]))
+            world.run_until(world.now + parse_time(words[0]))
             return
         end = world.now + RUN_MAX_NS
         shown, quiet_since = len(self.trace.lines), world.now
@@ -222,7 +220,7 @@ class Scenario:
 
     def standing(self, words: Sequence[str]) -> None:
         for replica in self.world.replicas:
-            self.world.log(str(replica.me), f"stands at {replica.describe()}")
+            self.world.log(replica.name, f"stands at {replica.describe()}")
 
 
 COMMANDS: Final[Mapping[str, Callable[[Scenario, Sequence[str]], None]]] = {
@@ -277,10 +275,3 @@ def _liars(text: str) -> tuple[tuple[ReplicaId, tuple[str, ...]], ...]:
         replica, _, sins = one.partition(":")
         liars.append((int(replica), tuple(sins.split("+"))))
     return tuple(liars)
-
-
-def _time(text: str) -> Nanos:
-    for unit, nanos in UNITS.items():
-        if text.endswith(unit) and text[: -len(unit)].isdecimal():
-            return int(text[: -len(unit)]) * nanos
-    raise Mistake(f"{text!r} is no time: write 500ms or 2s")

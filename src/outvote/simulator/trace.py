@@ -31,23 +31,22 @@ class Trace:
         if self.keep:
             self._add(now, who, what)
 
-    def heard(self, now: Nanos, me: ReplicaId, sender: ReplicaId, body: bytes) -> None:
+    def heard(self, now: Nanos, me: str, sender: ReplicaId, body: bytes) -> None:
         """A frame reached a replica that was up."""
-        self._hash.update(b"%d %d<%d " % (now, me, sender))
-        self._hash.update(body)
+        self._hash.update(b"%d %b<%d %b" % (now, me.encode(), sender, body))
         if self.keep:
-            self._add(now, str(me), f"<- {sender} {self.describe(body)}")
+            self._add(now, me, f"<- {sender} {self.describe(body)}")
 
-    def sent(self, now: Nanos, me: ReplicaId, receiver: ReplicaId, body: bytes) -> None:
+    def sent(self, now: Nanos, me: str, receiver: ReplicaId, body: bytes) -> None:
         """A frame was handed to the network. Not kept here: every run tells of it again where it is heard."""
 
-    def recorded(self, now: Nanos, me: ReplicaId, bodies: Sequence[bytes]) -> None:
+    def recorded(self, now: Nanos, me: str, bodies: Sequence[bytes]) -> None:
         """Records were appended to a replica's disk, not synced yet."""
         for body in bodies:
-            self._hash.update(b"%d %d! " % (now, me))
+            self._hash.update(f"{now} {me}! ".encode())
             self._hash.update(body)
             if self.keep:
-                self._add(now, str(me), f"records {shorten(self.records.decode(body))}")
+                self._add(now, me, f"records {shorten(self.records.decode(body))}")
 
     def describe(self, body: bytes) -> str:
         """A frame's message in one line."""

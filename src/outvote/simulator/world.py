@@ -2,97 +2,161 @@
 
 Everything random comes from the plan's seed; events at one instant run in the order in which they were scheduled.
 So a seed is a run, in any process and under any PYTHONHASHSEED, and `trace_digest` says so.
+
+A replica has a place (where it is in the network) and an identity (whose key it holds). They differ only for twins:
+two places that hold one key.
 """
 
 from __future__ import annotations
 
+import gc
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from random import Random
 
+import msgspec
+
 from outvote.core.committee import Committee
-from outvote.core.contract import Claim, Record, Struct
-from outvote.errors import Lie
+from outvote.core.contract import Request, Struct
+from outvote.errors import Lie, Mistake, Refused
+from outvote.host.turn import Turn
 from outvote.machines.interface import describe
-from outvote.machines.key_value import KeyValueStore
-from outvote.machines.machine import StateMachine
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import Protocol
-from outvote.simulator.checkers.certificates import Certificates
-from outvote.simulator.checkers.digests import Digests
-from outvote.simulator.checkers.double_sign import DoubleSign
-from outvote.simulator.checkers.exactly_once import ExactlyOnce
-from outvote.simulator.checkers.linearizability import Outcome, check
-from outvote.simulator.checkers.monotonic import Monotonic
+from outvote.simulator.adversaries.adaptive import Adaptive
+from outvote.simulator.adversaries.client_catalogue import false_client
+from outvote.simulator.adversaries.false_client import ClientPowers, FalseClient
+from outvote.simulator.adversaries.powers import Ring
+from outvote.simulator.checkers.catalogue import CHECKERS
+from outvote.simulator.checkers.checker import Checker, Scene, Watch
+from outvote.simulator.checkers.linearizability import Operation, Outcome
 from outvote.simulator.checkers.order import Order
-from outvote.simulator.checkers.store_model import StoreModel
 from outvote.simulator.checkers.violation import Violation
-from outvote.simulator.clients import Call, SimulatedClient
-from outvote.simulator.network import SimulatedNetwork
-from outvote.simulator.plan import Fault, Plan
+from outvote.simulator.chronicler import Chronicler
+from outvote.simulator.clients import SimulatedClient
+from outvote.simulator.faults import Faults
+from outvote.simulator.liveness import Liveness
+from outvote.simulator.network import FRAME_BYTES, SimulatedNetwork
+from outvote.simulator.plan import Plan, Sins
 from outvote.simulator.replica import SimulatedReplica
-from outvote.simulator.seals import SealRegistry
+from outvote.simulator.rounds import Rounds
+from outvote.simulator.seals import RealSealRegistry, SealRegistry
 from outvote.simulator.trace import Trace
-from outvote.types import FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId
-from outvote.wire.client_messages import OPERATIONS_MAX, Refusal, Submit, ToClient, ToReplica
+from outvote.simulator.workload import Call, StoreWorkload, Workload
+from outvote.types import FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId, View
+from outvote.wire.client_messages import OPERATIONS_MAX, Refusal, ReplyStatement, Submit, ToClient, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
 
 EVENTS_MAX = 2_000_000  # a run takes some ten thousand; more is a storm
 
 
-class Checkers:
-    """Every invariant that is checked while a run goes on."""
+class ScheduledCommittee(Committee):
+    """Its first views are led as a plan says."""
 
-    def __init__(self, protocol: Protocol, committee: Committee, registry: SealRegistry, liars: frozenset[PartyId]):
-        self.order = Order()
-        self.exactly_once = ExactlyOnce()
-        self.digests = Digests()
-        self.monotonic = Monotonic()
-        self.double_sign = DoubleSign(liars)
+    __slots__ = ("_leaders",)
 
-        def parts(record: Record) -> list[tuple[list[Claim], int]]:
-            return protocol.certificates(record, committee)
+    def __init__(self, n: int, leaders: tuple[ReplicaId, ...]) -> None:
+        super().__init__(n)
+        self._leaders = leaders
 
-        self.certificates = Certificates(
-            parts, lambda claim: registry.opens(claim) if claim.seal else registry.spoke(claim)
-        )
+    def leader(self, view: View) -> ReplicaId:
+        return self._leaders[view] if 0 <= view < len(self._leaders) else super().leader(view)
 
 
 class World:
     """One run. `run` raises Violation if an invariant breaks, and returns when all clients are done."""
 
     def __init__(
-        self, plan: Plan, protocol: Protocol, keep_trace: bool = False, machine: type[StateMachine] = KeyValueStore,
-        trace: type[Trace] = Trace,
+        self, plan: Plan, protocol: Protocol, keep_trace: bool = False, workload: Workload | None = None,
+        trace: type[Trace] = Trace, checkers: Sequence[type[Checker]] = CHECKERS, chronicle: bool = False,
     ) -> None:
         self.plan = plan
         self.protocol = protocol
         self.now: Nanos = 0
-        self.rng = Random(plan.seed ^ 0x5EED)
-        self.committee = Committee(plan.n)
-        self.registry = SealRegistry(plan.seed)
-        self.liars = frozenset(replica for replica, _ in plan.liars)
-        self.check = Checkers(protocol, self.committee, self.registry, self.liars)
-        self.registry.on_seal = self._on_seal
+        self.committee = ScheduledCommittee(plan.n, plan.leaders) if plan.leaders else Committee(plan.n)
+        self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
+        self.registry = self._make_registry()
+        self.liars: set[PartyId] = {replica for replica, _ in plan.liars}
+        self.liars.update(FIRST_CLIENT + plan.clients + index for index in range(len(plan.false_clients)))
+        self.workload = workload if workload is not None else StoreWorkload(plan.keys)
+        self.scene = scene = Scene(
+            plan, protocol, self.committee, self.registry, self.liars, lambda: self.now, self.mark,
+            self.workload.machine, lambda me: self.replicas[me].disk.durable, self.honest_turns,
+        )
+        self.order = Order(scene)
+        self.watch = Watch([self.order, *(kind(scene) for kind in checkers if kind is not Order)])
+        self.registry.on_seal = self.said
         self.codec = Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0)
         self.records = RecordCodec(protocol.records)
-        self.machine = machine
+        self.rounds = Rounds(plan, protocol.round_of, self.codec, lambda: self.now)
         self.trace = trace(self.codec, self.records, keep_trace)
-        self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self._heap: list[tuple[Nanos, int, Callable[[], None]]] = []
         self._scheduled = 0
         self.events = 0
+        self.delivered = 0  # messages between replicas that reached one that was up
         self.healed = False
-        self.network = SimulatedNetwork(plan, Random(self.rng.random()), self.after)
-        self.replicas = [SimulatedReplica(self, replica) for replica in range(plan.n)]
+        self.network = SimulatedNetwork(plan, plan.seed, lambda: self.now, self.after)
+        self.faults = Faults(self)
+        self.liveness = Liveness(self, self._stuck)
+        self.ring = Ring()
+        identities = [*range(plan.n), *plan.twins]
+        self.places = [tuple(place for place, one in enumerate(identities) if one == me) for me in range(plan.n)]
+        self.replicas = [SimulatedReplica(self, place, me) for place, me in enumerate(identities)]
+        self._interface = describe(self.workload.machine)
         self.clients = [self._make_client(FIRST_CLIENT + index) for index in range(plan.clients)]
+        self._overheard: list[Request] = []
+        self._drawn: dict[bytes, Call] = {}  # what lying clients may have had executed
+        # What they did, by request: each operation and its outcome.
+        self.had_executed: dict[tuple[ClientId, int], tuple[tuple[bytes, bytes], ...]] = {}
+        self._lies: dict[str, None] = {}  # what kinds of lies were really told
+        self.false_clients = [
+            self._make_false_client(FIRST_CLIENT + plan.clients + index, sins)
+            for index, sins in enumerate(plan.false_clients)
+        ]
+        self.adaptive = Adaptive(self, plan.adaptive)
+        self._listened: tuple[ReplicaId, bytes] = 0, b""  # what was said last
         self._client_wake: dict[ClientId, Nanos] = {}
+        self.chronicler: Chronicler | None = None
+        if chronicle:
+            self.chronicler = Chronicler(self)
+            self.chronicler.begin()
+
+    def _make_registry(self) -> SealRegistry:
+        if not self.plan.real_seals:
+            return SealRegistry(self.plan.seed)
+        self.mark("real seals")
+        clients = self.plan.clients + len(self.plan.false_clients)
+        return RealSealRegistry(self.plan.seed, [*range(self.plan.n), *range(FIRST_CLIENT, FIRST_CLIENT + clients)])
 
     def _make_client(self, client: ClientId) -> SimulatedClient:
         return SimulatedClient(
-            client, self.plan, describe(self.machine), self.registry, self._to_replica, self.check.exactly_once.sent,
-            lambda text: self.log(f"c{client - FIRST_CLIENT}", text),
+            client, self.plan, self.workload, self._interface, self.registry, self._to_replica, self._requested,
+            self._answered, lambda text: self._client_says(client, text),
         )
+
+    def _make_false_client(self, client: ClientId, sins: Sins) -> list[FalseClient]:
+        rng = Random(self.plan.seed * 1000 + client)
+
+        def draw() -> bytes:
+            call = self.workload.draw(client, rng)
+            operation = self._interface.encode(*call)
+            self._drawn[operation] = call
+            return operation
+
+        powers = ClientPowers(
+            client, self.plan.n, rng, self.registry.sealer(client), self._interface, draw,
+            lambda replica, message: self._to_replica(client, replica, message), lambda: self.now, self.after,
+            self._overheard,
+        )
+        return [false_client(sin, powers) for sin in sins]
+
+    def honest_turns(self) -> list[Turn]:
+        return [one.turn for one in self.replicas if one.turn is not None and one.honest]
+
+    def chance(self, place: int, what: str) -> Random:
+        """A stream of random numbers for one purpose at one place; no other purpose draws from it."""
+        return Random(f"{self.plan.seed} {place} {what}")
 
     # ------------------------------------------------------------------ time
 
@@ -103,6 +167,13 @@ class World:
     def log(self, who: str, what: str) -> None:
         """One line of the trace."""
         self.trace.line(self.now, who, what)
+        if self.chronicler is not None:
+            self.chronicler.logged(who, what)
+
+    def _client_says(self, client: ClientId, text: str) -> None:
+        self.log(f"c{client - FIRST_CLIENT}", text)
+        if self.chronicler is not None:
+            self.chronicler.answered(client, text)
 
     def mark(self, what: str, amount: int = 1) -> None:
         """This run went through one more of these."""
@@ -115,24 +186,41 @@ class World:
     def run(self) -> None:
         """Safety phase with faults, then heal and demand that every operation completes."""
         for fault in self.plan.faults:
-            self.after(fault.at, lambda fault=fault: self._fault(fault))  # type: ignore[misc]
+            self.after(fault.at, partial(self.faults.strike, fault))
         self.after(self.plan.faults_end, self._heal)
-        self.start()
+        # A world makes little garbage that refers to itself, and looking for it takes a tenth of a run.
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self.start()
+            self._go_on()
+        finally:
+            if collects:
+                gc.enable()
+        if not self._done():
+            raise Violation("liveness", self._stuck())
+        self._mark_lies()
+        for told in self.watch.finished:
+            told()
+        self._judge_history()
+
+    def _go_on(self) -> None:
         while self._heap and not self._done():
             self.now, _, action = heapq.heappop(self._heap)
             if self.now > self.plan.deadline or self.events > EVENTS_MAX:
                 raise Violation("liveness", self._stuck())
             self.events += 1
             action()
-        if not self._done():
-            raise Violation("liveness", self._stuck())
-        self._judge_history()
 
     def start(self) -> None:
         for replica in self.replicas:
             replica.start()
         for client in self.clients:
             self._client_woke(client, client.start(self.now))
+        for sins in self.false_clients:
+            for sin in sins:
+                sin.begin()
+        self.adaptive.begin()
 
     def run_until(self, at: Nanos) -> None:
         """All events up to an instant, which then is now: for scripts, that step through a run."""
@@ -158,49 +246,104 @@ class World:
     def _judge_history(self) -> None:
         # The checker is told where each request stands in the order: it saves trying, and decides nothing.
         place: dict[tuple[ClientId, int], int] = {}
-        for _, (_, requests) in sorted(self.check.order.decided.items()):
+        history: list[Operation] = []
+        for _, (_, requests) in sorted(self.order.decided.items()):
             for client_id, number, _ in requests:
                 place.setdefault((client_id, number), len(place) * OPERATIONS_MAX)
-        history = [
+        # What a lying client saw is not asked, but what it did may be seen by others.
+        history += [
+            self._done_by_liar(client_id, self._drawn[one], outcome, place[client_id, number] + index)
+            for (client_id, number), outcomes in self.had_executed.items()
+            for index, (one, outcome) in enumerate(outcomes) if one in self._drawn
+        ]
+        history += [
             entry._replace(hint=place.get((client.client, number), 0) + entry.hint)
             for client in self.clients
             for number, entry in client.history + client.unfinished()
         ]
-        verdict = check(history, StoreModel())
+        verdict = self.workload.judge(history)
         if verdict.outcome is not Outcome.LINEARIZABLE:
             raise Violation("linearizability", verdict.text)
 
+    def tell_lie(self, what: str) -> None:
+        """A liar really did this, at least once."""
+        self._lies[what] = None
+
+    def _mark_lies(self) -> None:
+        for sins, names in zip(self.false_clients, self.plan.false_clients, strict=True):
+            for sin, name in zip(sins, names, strict=True):
+                if sin.lies:
+                    self.tell_lie(f"client lie: {name}")
+        for what in self._lies:
+            self.mark(what)
+
+    def _done_by_liar(self, client: ClientId, call: Call, outcome: bytes, hint: int) -> Operation:
+        """At some time of the run, with the outcome that honest replicas agree on: what is known to have happened need
+        not be guessed, and guessing takes a time that doubles with every operation."""
+        try:
+            result = self.workload.plain(call, self._interface.decode(call[0], outcome))
+        except (Refused, Mistake, Lie):
+            return Operation(client, 0, None, call, hint=hint)
+        return Operation(client, 0, self.now, call, result, hint)
+
     # ------------------------------------------------------------------ faults
 
-    def _fault(self, fault: Fault) -> None:
-        if fault.kind in ("cut", "heal"):
-            self.log("world", f"{fault.kind} {fault.replica}->{fault.other}")
-            (self.network.cut if fault.kind == "cut" else self.network.heal)(fault.replica, fault.other)
-        elif fault.kind == "crash":
-            self.replicas[fault.replica].crash_after(fault.other)
-        elif fault.kind == "crash-kept":
-            self.replicas[fault.replica].crash_behind_checkpoint(fault.other)
-        else:
-            self.replicas[fault.replica].start()
-
     def _heal(self) -> None:
-        """From here on only liars disturb: links are whole, and everybody is up."""
+        """From here on only liars disturb the core."""
         self.log("world", "heals")
         self.healed = True
-        self.network.heal_all()
-        for replica in self.replicas:
-            replica.no_more_crashes()
-            replica.start()
+        self.rounds.heal()
+        self.faults.heal_world()
+        self.scene.left_behind.update(self.replicas[place].me for place in self.faults.left_behind)
+        for told in self.watch.healed:
+            told()
+        for client in self.clients:
+            self._client_woke(client, client.do_more(self.plan.operations_after, self.now))
+        self.liveness.begin([place for place in range(len(self.replicas)) if place not in self.faults.left_behind])
+
+    def corrupt(self, replica: ReplicaId, sins: Sins) -> None:
+        """From now on this identity lies. Raises ValueError if more than f would: no guarantee holds then."""
+        if self.faults.affects_too_many(replica):
+            raise ValueError(f"replica {replica} would be one liar too many")
+        self.liars.add(replica)
+        self.log("world", f"corrupts {replica}: {'+'.join(sins)}")
+        for place in self.places[replica]:
+            self.replicas[place].corrupt(sins)
+
+    def count_as_liar(self, replica: ReplicaId, why: str) -> None:
+        """It does as it is told, but may contradict itself: no checker holds it to anything from now on."""
+        self.liars.add(replica)
+        self.log("world", f"{replica} {why}")
 
     # ------------------------------------------------------------------ messages
 
-    def send(self, sender: ReplicaId, receiver: ReplicaId, body: bytes) -> None:
-        replica = self.replicas[receiver]
-        self._listen(sender, body)
-        self.network.carry(sender, receiver, lambda: replica.hear(sender, body))
+    def send(self, sender: SimulatedReplica, receiver: ReplicaId, body: bytes) -> None:
+        """From a place to every place of an identity."""
+        self._listen(sender.me, body)
+        for place in self.places[receiver]:
+            self._carry(sender, self.replicas[place], body)
+
+    def _carry(self, sender: SimulatedReplica, receiver: SimulatedReplica, body: bytes) -> None:
+        if self.rounds.active and not self.rounds.carries(sender.place, receiver.place, body):
+            self.mark("messages kept on their side")
+            return
+        self._hand_over(sender.place, receiver.place, body, partial(receiver.hear, sender.me, body))
+
+    def _hand_over(
+        self, sender: int, receiver: int, said: bytes | Request | ToClient, deliver: Callable[[], None]
+    ) -> None:
+        """To the network; parties are places or clients."""
+        if self.chronicler is None:
+            self.network.carry(sender, receiver, deliver, len(said) if isinstance(said, bytes) else FRAME_BYTES)
+        else:
+            self.chronicler.carry(sender, receiver, said, deliver)
 
     def _listen(self, sender: ReplicaId, body: bytes) -> None:
-        """What carries no seal is noted here: who really said it, and that honest replicas say one thing only."""
+        """What carries no seal is noted here: who really said it, and that honest replicas say one thing only. A
+        broadcast comes here once a receiver and is looked at once."""
+        if body is self._listened[1] and sender == self._listened[0]:
+            return
+        self._listened = sender, body
         try:
             message, _ = self.codec.decode(body)
         except Lie:
@@ -208,17 +351,45 @@ class World:
         if not message.sealed:
             statement = message.statement()
             self.registry.speak(sender, statement)
-            self.check.double_sign.sealed(sender, statement)
+            self.said(sender, statement)
 
-    def answer(self, sender: ReplicaId, client: ClientId, message: ToClient) -> None:
+    def said(self, party: PartyId, statement: Struct) -> None:
+        for told in self.watch.said:
+            told(party, statement)
+
+    def answer(self, sender: SimulatedReplica, client: ClientId, message: ToClient) -> None:
         index = client - FIRST_CLIENT
         if 0 <= index < len(self.clients):
-            self.network.carry(sender, client, lambda: self._client_hears(self.clients[index], sender, message))
+            heard = self.clients[index]
+            self._hand_over(sender.place, client, message, lambda: self._client_hears(heard, sender.me, message))
+        elif 0 <= index - len(self.clients) < len(self.false_clients):
+            sins = self.false_clients[index - len(self.clients)]
+            self._hand_over(sender.place, client, message, lambda: _tell(sins, sender.me, message))
 
     def _to_replica(self, client: ClientId, receiver: ReplicaId, message: ToReplica) -> None:
         if isinstance(message, Submit):
             request = message.request
-            self.network.carry(client, receiver, lambda: self.replicas[receiver].request(client, request))
+            if self.false_clients and client not in self.liars:
+                self._overheard.append(request)
+            for place in self.places[receiver]:
+                self._carry_request(client, self.replicas[place], request)
+
+    def _carry_request(self, client: ClientId, replica: SimulatedReplica, request: Request) -> None:
+        self._hand_over(client, replica.place, request, lambda: replica.request(client, request))
+
+    def _requested(self, client: ClientId, number: int, operations: tuple[bytes, ...]) -> None:
+        if self.chronicler is not None:
+            self.chronicler.requested(client, number, operations)
+        if self.false_clients:  # one of them may repeat it
+            for one in operations:
+                name, arguments = msgspec.msgpack.decode(one)
+                self._drawn[one] = name, tuple(arguments)
+        for told in self.watch.requested:
+            told(client, number, operations)
+
+    def _answered(self, client: ClientId, statement: ReplyStatement) -> None:
+        for told in self.watch.answered:
+            told(client, statement)
 
     def _client_hears(self, client: SimulatedClient, sender: ReplicaId, message: ToClient) -> None:
         if isinstance(message, Refusal):
@@ -237,9 +408,7 @@ class World:
         del self._client_wake[client.client]
         self._client_woke(client, client.tick(self.now))
 
-    def accused_wrongly(self, party: ReplicaId, first: Struct, second: Struct) -> None:
-        raise Violation("evidence", f"honest replica {party} was convicted by {first} and {second}")
 
-    def _on_seal(self, party: PartyId, statement: Struct) -> None:
-        if party < FIRST_CLIENT:
-            self.check.double_sign.sealed(party, statement)
+def _tell(sins: Sequence[FalseClient], replica: ReplicaId, message: ToClient) -> None:
+    for sin in sins:
+        sin.heard(replica, message)

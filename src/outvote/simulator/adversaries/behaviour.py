@@ -1,29 +1,34 @@
 """How a traitor speaks: an honest replica whose voice passes through behaviours, one sin each.
 
 A behaviour sees what its own replica is about to say and returns what is said instead, receiver by receiver, before
-anything is sealed. So a traitor can say what it likes, but only under its own key: that is its whole power.
+anything is sealed; and it may act of itself through its Powers. So a traitor can say what it likes, when it likes,
+but only under keys that are corrupted: that is its whole power.
 """
 
 from __future__ import annotations
 
-from random import Random
+from collections.abc import Callable
 
 from outvote.core.contract import ALL, Hint, Message
 from outvote.errors import Lie
 from outvote.host.voice import Voice
-from outvote.protocols.catalogue import Protocol
-from outvote.types import ClientId, ReplicaId, Seal, View
+from outvote.simulator.adversaries.powers import Powers
+from outvote.types import ClientId, Nanos, PartyId, ReplicaId, Seal, View
 from outvote.wire.client_messages import ReplyStatement
 
 
 class Behaviour:
     """The honest one. Subclasses override what they lie about."""
 
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        self.rng = rng
-        self.variant = protocol.variant  # what could be said instead
-        self.agreement = protocol.agreement  # what somebody says who agrees with everything
-        self.n = n
+    def __init__(self, powers: Powers) -> None:
+        self.powers = powers
+        self.rng = powers.rng
+        self.n = powers.n
+        self.variant = powers.protocol.variant  # what could be said instead
+        self.agreement = powers.protocol.agreement  # what somebody says who agrees with everything
+
+    def begin(self) -> None:
+        """Called once when the traitor puts this on: the place to start a timer with `powers.later`."""
 
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
         """What `receiver` is told instead of `message`."""
@@ -37,57 +42,114 @@ class Behaviour:
         """The seal that `receiver` gets under what it is told."""
         return seal
 
-    def heard(self, message: Message) -> list[Message]:
-        """What is said to everybody because another replica said `message`."""
-        return []
+    def delay(self, receiver: ReplicaId, message: Message) -> Nanos:
+        """How long `receiver` is kept waiting for it."""
+        return 0
 
-    def again(self) -> list[tuple[ReplicaId, bytes]]:
-        """Bodies sent before, to be sent once more now."""
-        return []
+    def heard(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        """Another replica said this to us; say through `powers` what comes of it."""
 
     def sent(self, receiver: ReplicaId, body: bytes) -> None:
         """What went out, for those that repeat it."""
 
 
+class Aimed(Behaviour):
+    """Another behaviour, towards chosen receivers and between chosen moments only."""
+
+    def __init__(
+        self, kind: Callable[[Powers], Behaviour], powers: Powers, targets: tuple[ReplicaId, ...], since: Nanos,
+        until: Nanos,
+    ) -> None:
+        super().__init__(powers)
+        self.targets = targets  # empty: everybody
+        self.since = since
+        self.until = until
+        self.inner = kind(powers.aimed(self._hits))
+
+    def _hits(self, receiver: ReplicaId) -> bool:
+        return self._on() and (not self.targets or receiver in self.targets)
+
+    def _on(self) -> bool:
+        return self.since <= self.powers.now() < self.until
+
+    def begin(self) -> None:
+        self.powers.later(max(0, self.since - self.powers.now()), self.inner.begin)
+
+    def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
+        return self.inner.speak(receiver, message) if self._hits(receiver) else [message]
+
+    def answer(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
+        return self.inner.answer(client, statement) if self._on() else statement
+
+    def seal(self, receiver: ReplicaId, seal: Seal) -> Seal:
+        return self.inner.seal(receiver, seal) if self._hits(receiver) else seal
+
+    def delay(self, receiver: ReplicaId, message: Message) -> Nanos:
+        return self.inner.delay(receiver, message) if self._hits(receiver) else 0
+
+    def heard(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        if self._on():
+            self.inner.heard(sender, message, seal)
+
+    def sent(self, receiver: ReplicaId, body: bytes) -> None:
+        self.inner.sent(receiver, body)
+
+
 class TraitorVoice(Voice):
     """A voice with behaviours; with none it is honest, which is how a traitor waits for its moment."""
 
+    powers: Powers
     behaviours: list[Behaviour]
+    # Told what honesty would say now, to whom, and whether anything is said at all; None: nobody asks.
+    due: Callable[[PartyId, bytes | ReplyStatement, str, bool], None] | None = None
 
     @classmethod
-    def over(cls, voice: Voice, behaviours: list[Behaviour]) -> TraitorVoice:
+    def over(cls, voice: Voice, powers: Powers, behaviours: list[Behaviour]) -> TraitorVoice:
         """The same replica, key and network, another tongue."""
         traitor = cls(voice.me, len(voice.others) + 1, voice.sealer, voice.codec, voice.network)
-        traitor.behaviours = behaviours
+        traitor.powers = powers
+        traitor.put_on(behaviours)
         return traitor
+
+    def put_on(self, behaviours: list[Behaviour]) -> None:
+        """From now on these, instead of what there was."""
+        self.behaviours = behaviours
+        for behaviour in behaviours:
+            behaviour.begin()
 
     def promise(self, receiver: ReplicaId, message: Message) -> Seal:
         honest = self.sealer.seal(message.statement()) if message.sealed else b""
+        self.powers.past.append((self.me, message, honest))
         self._tell(receiver, message, honest)
         return honest
 
     def hint(self, receiver: ReplicaId, hint: Hint) -> None:
         self._tell(receiver, hint, b"")
 
-    def answer(self, client: ClientId, statement: ReplyStatement, view: View) -> None:
+    def answer(self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool) -> None:
         told: ReplyStatement | None = statement
         for behaviour in self.behaviours:
             if told is not None:
+                before = told
                 told = behaviour.answer(client, told)
+                if told is not before:
+                    behaviour.powers.lied()
+        if self.due is not None:
+            self.due(client, statement, "Reply", told is not None)
         if told is not None:
-            super().answer(client, told, view)
+            super().answer(client, told, view, receipt)
 
-    def overhear(self, body: bytes) -> None:
+    def overhear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica came in: it may call for a comment."""
+        if not self.behaviours:
+            return
         try:
-            message, _ = self.codec.decode(body)
+            message, seal = self.codec.decode(body)
         except Lie:
             return
+        self.powers.past.append((sender, message, seal))
         for behaviour in self.behaviours:
-            for said in behaviour.heard(message):
-                seal = self._seal(said)
-                for other in self.others:
-                    self._say(other, self.codec.encode(said, seal))
+            behaviour.heard(sender, message, seal)
 
     def _tell(self, receiver: ReplicaId, message: Message, honest: Seal) -> None:
         for other in self.others if receiver == ALL else (receiver,):
@@ -95,20 +157,36 @@ class TraitorVoice(Voice):
                 continue
             said = [message]
             for behaviour in self.behaviours:
-                said = [instead for one in said for instead in behaviour.speak(other, one)]
+                before, said = said, [instead for one in said for instead in behaviour.speak(other, one)]
+                if said != before:
+                    behaviour.powers.lied()
+            if self.due is not None:
+                self.due(other, self.codec.encode(message, honest), type(message).__name__, bool(said))
             for one in said:
                 seal = honest if one is message else self._seal(one)
+                wait = 0
                 for behaviour in self.behaviours:
-                    seal = behaviour.seal(other, seal)
-                self._say(other, self.codec.encode(one, seal))
-        for behaviour in self.behaviours:
-            for other, body in behaviour.again():
-                self.network.send(other, body)
+                    given, seal = seal, behaviour.seal(other, seal)
+                    delay = behaviour.delay(other, one)
+                    wait += delay
+                    if delay or seal != given:
+                        behaviour.powers.lied()
+                try:
+                    body = self.codec.encode(one, seal)
+                except OverflowError:  # two lies on top of each other: a number that the wire cannot carry
+                    continue
+                self._say(other, body, wait)
 
     def _seal(self, message: Message) -> Seal:
-        return self.sealer.seal(message.statement()) if message.sealed else b""
+        try:
+            return self.powers.seal(message)
+        except OverflowError:  # nor can it be sealed; it will not be sent
+            return b""
 
-    def _say(self, receiver: ReplicaId, body: bytes) -> None:
+    def _say(self, receiver: ReplicaId, body: bytes, wait: Nanos) -> None:
         for behaviour in self.behaviours:
             behaviour.sent(receiver, body)
-        self.network.send(receiver, body)
+        if wait:
+            self.powers.later(wait, lambda: self.network.send(receiver, body))
+        else:
+            self.network.send(receiver, body)

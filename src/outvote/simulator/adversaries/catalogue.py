@@ -2,41 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from random import Random
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from outvote.errors import Mistake
-from outvote.protocols.catalogue import Protocol
+from outvote.protocols.catalogue import PROTOCOLS
+from outvote.simulator.adversaries.amnesiac import Amnesiac
+from outvote.simulator.adversaries.babbler import Babbler
 from outvote.simulator.adversaries.bad_seals import BadSeals
-from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.behaviour import Aimed, Behaviour
+from outvote.simulator.adversaries.deaf_to_clients import DeafToClients
 from outvote.simulator.adversaries.equivocator import Equivocator
+from outvote.simulator.adversaries.flooder import Flooder
 from outvote.simulator.adversaries.half_broadcaster import HalfBroadcaster
+from outvote.simulator.adversaries.heavy_flooder import HeavyFlooder
+from outvote.simulator.adversaries.height_liar import HeightLiar
+from outvote.simulator.adversaries.in_other_words import InOtherWords
+from outvote.simulator.adversaries.misplacer import Misplacer
+from outvote.simulator.adversaries.mutator import Mutate
 from outvote.simulator.adversaries.omitter import Omitter
+from outvote.simulator.adversaries.parrot import Parrot
+from outvote.simulator.adversaries.part_shifter import PartShifter
+from outvote.simulator.adversaries.part_withholder import PartWithholder
+from outvote.simulator.adversaries.powers import Powers
+from outvote.simulator.adversaries.proposal_equivocator import ProposalEquivocator
 from outvote.simulator.adversaries.replayer import Replayer
 from outvote.simulator.adversaries.reply_forger import ReplyForger
+from outvote.simulator.adversaries.shuffler import Shuffler
 from outvote.simulator.adversaries.silent import Silent
+from outvote.simulator.adversaries.sins import parse_sin
+from outvote.simulator.adversaries.slow import Slow
+from outvote.simulator.adversaries.slow_proposer import SlowProposer
+from outvote.simulator.adversaries.stammerer import Stammerer
+from outvote.simulator.adversaries.sync_only import SyncOnly
+from outvote.simulator.adversaries.three_tongued import ThreeTongued
+from outvote.simulator.adversaries.time_traveller import TimeTraveller
 from outvote.simulator.adversaries.transfer_liar import TransferLiar
+from outvote.simulator.adversaries.two_faced import TwoFaced
 from outvote.simulator.adversaries.usurper import Usurper
+from outvote.simulator.adversaries.vote_withholder import VoteWithholder
 from outvote.simulator.adversaries.yes_man import YesMan
 
-BEHAVIOURS: Final[Mapping[str, type[Behaviour]]] = {
+Kind = Callable[[Powers], Behaviour]
+
+# Whatever the protocol.
+GENERAL: Final[Mapping[str, type[Behaviour]]] = {
     "silent": Silent,
-    "equivocate": Equivocator,
-    "forge-replies": ReplyForger,
-    "replay": Replayer,
-    "half-broadcast": HalfBroadcaster,
-    "agree-with-all": YesMan,
-    "bad-seals": BadSeals,
-    "spoil-transfers": TransferLiar,
+    "sync-only": SyncOnly,
+    "withhold-votes": VoteWithholder,
     "omit": Omitter,
+    "half-broadcast": HalfBroadcaster,
+    "slow": Slow,
+    "slow-proposals": SlowProposer,
+    "shuffle": Shuffler,
+    "equivocate": Equivocator,
+    "equivocate-proposals": ProposalEquivocator,
+    "three-versions": ThreeTongued,
+    "agree-with-all": YesMan,
     "usurp": Usurper,
+    "repeat": Stammerer,
+    "replay": Replayer,
+    "time-travel": TimeTraveller,
+    "parrot": Parrot,
+    "bad-seals": BadSeals,
+    "babble": Babbler,
+    "flood": Flooder,
+    "flood-bytes": HeavyFlooder,
+    "amnesia": Amnesiac,
+    "forge-replies": ReplyForger,
+    "two-faced": TwoFaced,
+    "misplace-replies": Misplacer,
+    "withhold-replies": DeafToClients,
+    "spoil-transfers": TransferLiar,
+    "withhold-parts": PartWithholder,
+    "shift-parts": PartShifter,
+    "lie-of-heights": HeightLiar,
 }
 
+BEHAVIOURS: Final[dict[str, Kind]] = {
+    **GENERAL,
+    **{name: partial(InOtherWords, name=name) for protocol in PROTOCOLS.values() for name in protocol.lies},
+}
 
-def behaviour(name: str, rng: Random, protocol: Protocol, n: int) -> Behaviour:
-    """Raises Mistake if there is none of this name."""
-    kind = BEHAVIOURS.get(name)
+WITH_ARGUMENT: Final[Mapping[str, type[Mutate]]] = {"mutate": Mutate}  # what a campaign plans rather than a swarm
+
+
+def told_of(name: str) -> str:
+    """What a behaviour does, in a line. Raises KeyError if there is none of this name."""
+    kind = GENERAL.get(name)
+    if kind is not None:
+        text = sys.modules[kind.__module__].__doc__
+    else:
+        lie = next(protocol.lies[name] for protocol in PROTOCOLS.values() if name in protocol.lies)
+        text = sys.modules[lie.__module__].__doc__
+    return (text or "").strip().split("\n")[0]
+
+
+def behaviour(text: str, powers: Powers) -> Behaviour:
+    """What a sin in words stands for (see sins.py). Raises Mistake if there is none of this name."""
+    sin = parse_sin(text)
+    kind = BEHAVIOURS.get(sin.name)
+    with_argument = WITH_ARGUMENT.get(sin.name)
+    if with_argument is not None:
+        kind = partial(with_argument, argument=sin.argument)
     if kind is None:
-        raise Mistake(f"there is no behaviour {name!r}: choose from {', '.join(BEHAVIOURS)}")
-    return kind(rng, protocol, n)
+        raise Mistake(f"there is no behaviour {sin.name!r}: choose from {', '.join(BEHAVIOURS)}")
+    return Aimed(kind, powers, sin.targets, sin.since, sin.until) if sin.aimed else kind(powers)

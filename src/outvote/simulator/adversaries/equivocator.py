@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from outvote.core.contract import Message
-from outvote.protocols.catalogue import Protocol
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.powers import Powers
 from outvote.types import ReplicaId
 
 
 class Equivocator(Behaviour):
     """The halves are drawn anew every 16 messages, so that every split comes up; a few hear both versions."""
 
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        super().__init__(rng, protocol, n)
+    def __init__(self, powers: Powers) -> None:
+        super().__init__(powers)
         self._spoken = 0
         self._fooled = self._draw()
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from outvote.core.contract import Message
-from outvote.protocols.catalogue import Protocol
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.powers import Powers
 from outvote.types import ReplicaId
 
 
 class HalfBroadcaster(Behaviour):
     """The favoured half is drawn once; at least one replica hears nothing."""
 
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        super().__init__(rng, protocol, n)
-        order = list(range(n))
-        rng.shuffle(order)
-        self._favoured = order[: n // 2]
+    def __init__(self, powers: Powers) -> None:
+        super().__init__(powers)
+        order = list(range(self.n))
+        self.rng.shuffle(order)
+        self._favoured = order[: self.n // 2]
 
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
         return [message] if receiver in self._favoured else []

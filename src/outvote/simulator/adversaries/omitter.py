@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from random import Random
-
 from outvote.core.contract import Message
-from outvote.protocols.catalogue import Protocol
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.powers import Powers
 from outvote.types import ReplicaId
 
 REDRAWN_EVERY = 32  # messages; a few positions at n = 4
@@ -15,8 +13,8 @@ REDRAWN_EVERY = 32  # messages; a few positions at n = 4
 class Omitter(Behaviour):
     """Which kinds a receiver does not get is drawn anew now and then."""
 
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        super().__init__(rng, protocol, n)
+    def __init__(self, powers: Powers) -> None:
+        super().__init__(powers)
         self._spoken = 0
         self._omitted: dict[tuple[type[Message], ReplicaId], bool] = {}
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from random import Random
-
-from outvote.protocols.catalogue import Protocol
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.powers import Powers
 from outvote.types import ReplicaId
 
 KEPT_MAX = 2000
+AGAIN = 0.3  # how often something old goes out beside something new
 
 
 class Replayer(Behaviour):
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        super().__init__(rng, protocol, n)
+    def __init__(self, powers: Powers) -> None:
+        super().__init__(powers)
         self._kept: list[bytes] = []
 
     def sent(self, receiver: ReplicaId, body: bytes) -> None:
@@ -21,8 +20,5 @@ class Replayer(Behaviour):
             self._kept.append(body)
         else:
             self._kept[self.rng.randrange(KEPT_MAX)] = body
-
-    def again(self) -> list[tuple[ReplicaId, bytes]]:
-        if not self._kept or self.rng.random() < 0.5:
-            return []
-        return [(self.rng.randrange(self.n), self.rng.choice(self._kept)) for _ in range(2)]
+        if self.rng.random() < AGAIN:
+            self.powers.send(self.rng.randrange(self.n), self.rng.choice(self._kept))

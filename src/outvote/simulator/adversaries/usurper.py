@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from outvote.core.contract import Message
+from outvote.core.contract import ALL, Message
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.types import ReplicaId, Seal
 
 
 class Usurper(Behaviour):
-    def heard(self, message: Message) -> list[Message]:
-        if not message.sealed or self.rng.random() < 0.7:
-            return []
-        other = self.variant(message, 2)
-        return [other] if other is not None else []
+    def heard(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        if message.sealed and self.rng.random() < 0.3:
+            other = self.variant(message, 2)
+            if other is not None:
+                self.powers.say(ALL, other)

@@ -6,23 +6,21 @@ as soon as a quorum is counted wrongly anywhere.
 
 from __future__ import annotations
 
-from random import Random
-
-from outvote.core.contract import Message
-from outvote.protocols.catalogue import Protocol
+from outvote.core.contract import ALL, Message
 from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.simulator.adversaries.powers import Powers
+from outvote.types import ReplicaId, Seal
 
 SAID_MAX = 4000  # statements of a run; what was said is not said again, or two of this kind would never stop
 
 
 class YesMan(Behaviour):
-    def __init__(self, rng: Random, protocol: Protocol, n: int) -> None:
-        super().__init__(rng, protocol, n)
+    def __init__(self, powers: Powers) -> None:
+        super().__init__(powers)
         self._said: dict[Message, None] = {}
 
-    def heard(self, message: Message) -> list[Message]:
-        fresh = [vote for vote in self.agreement(message) if vote not in self._said]
-        if len(self._said) >= SAID_MAX:
-            return []
-        self._said.update(dict.fromkeys(fresh))
-        return fresh
+    def heard(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        for vote in self.agreement(message):
+            if vote not in self._said and len(self._said) < SAID_MAX:
+                self._said[vote] = None
+                self.powers.say(ALL, vote)

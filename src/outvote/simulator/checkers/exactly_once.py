@@ -1,31 +1,28 @@
-"""Validity and exactly-once: what is executed was sent by its client, and executed at one position only."""
+"""Exactly-once: no request is executed at two positions, whatever its body says the second time."""
 
 from __future__ import annotations
 
 from outvote.core.contract import Delivery
+from outvote.simulator.checkers.checker import Checker, Scene
 from outvote.simulator.checkers.violation import Violation
-from outvote.types import ClientId, Position, ReplicaId
+from outvote.types import ClientId, Digest, Position, ReplicaId
 from outvote.wire.client_messages import ReplyStatement
 
 
-class ExactlyOnce:
+class ExactlyOnce(Checker):
     """Looks at executions as their replies tell of them."""
 
-    def __init__(self) -> None:
-        self._sent: dict[tuple[ClientId, int], tuple[bytes, ...]] = {}
+    invariants = ("exactly-once",)
+    covers = ("I4",)
+    when = "every delivery"
+
+    def __init__(self, scene: Scene) -> None:
+        super().__init__(scene)
         self._executed: dict[tuple[ClientId, int], Position] = {}
 
-    def sent(self, client: ClientId, number: int, operations: tuple[bytes, ...]) -> None:
-        """An honest client sealed this request."""
-        self._sent[client, number] = operations
-
-    def executed(self, replica: ReplicaId, delivery: Delivery, replies: list[ReplyStatement]) -> None:
-        for request in delivery.requests:
-            sent = self._sent.get(request.key)
-            if sent != request.operations:
-                raise Violation(
-                    "validity", f"replica {replica} executed at {delivery.position} what {request.key} never sent"
-                )
+    def delivered(
+        self, replica: ReplicaId, delivery: Delivery, replies: list[ReplyStatement], history: Digest
+    ) -> None:
         for reply in replies:
             key = reply.client, reply.number
             held = self._executed.setdefault(key, reply.position)

@@ -1,0 +1,22 @@
+"""Offers a state of one position and then one of a lower position, and parts without number."""
+
+from __future__ import annotations
+
+import msgspec
+
+from outvote.core.contract import Message
+from outvote.machines.state_transfer import PARTS_MAX, Manifest
+from outvote.simulator.adversaries.behaviour import Behaviour
+from outvote.types import ReplicaId
+
+
+class HeightLiar(Behaviour):
+    """What made others wait for a height that nobody has (CVE-2025-24371), and what made them ask for ever."""
+
+    def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
+        if not isinstance(message, Manifest):
+            return [message]
+        higher = msgspec.structs.replace(message, position=message.position + 1000)
+        lower = msgspec.structs.replace(message, position=max(1, message.position - 1))
+        countless = Manifest(message.position, 1 << 40, (bytes(32),) * min(PARTS_MAX + 1, 2000))
+        return [higher, lower, countless] if self.rng.random() < 0.5 else [countless, message]

@@ -1,0 +1,122 @@
+"""Swarm testing: each seed leaves out about half of the fault classes and draws the rates of the others."""
+
+from __future__ import annotations
+
+from random import Random
+
+from outvote.core import quorums
+from outvote.simulator import swarm_faults
+from outvote.simulator.plan import Fault, Plan
+from outvote.simulator.swarm_liars import draw_lies
+from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
+
+REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
+LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
+
+
+def draw(seed: int) -> Plan:
+    """The run that this seed stands for. Each part draws from a stream of its own."""
+    rng = Random(f"{seed} size")
+    n = rng.choice((4, 4, 4, 4, 5, 7, 7, 10))
+    faults_end = rng.randrange(3, 9) * SECOND
+    # Short ones expire while votes are on their way: then views change with half-prepared positions.
+    timeout_ms = rng.choice((1000, 500, 300, 100))
+    clients, operations_each = _work(rng, n)
+    interval = rng.choice((2, 4, 8, 16) if n < 7 else (1, 2, 4))
+    lies = draw_lies(seed, n)
+    plan = Plan(
+        seed=seed,
+        n=n,
+        clients=clients,
+        operations_each=operations_each,
+        outstanding=rng.choice((1, 3, 8)),
+        # Without pauses all work is done in the first tenth of a second, and most faults fall into idleness.
+        pause_max=rng.choice((0, 2, 3, 4)) * faults_end // operations_each,
+        keys=rng.choice((1, 3, 6)),
+        parameters={
+            "checkpoint_interval": interval,
+            "window": 2 * interval,
+            "pipeline": rng.choice((1, 2, 4)),
+            "batch_requests_max": rng.choice((1, 1, 8)),  # batches of one are always full: they are pipelined
+            "view_timeout_ms": timeout_ms,
+        },
+        liars=lies.liars,
+        false_clients=lies.false_clients,
+        adaptive=lies.adaptive,
+        faults=_faults(seed, n, [replica for replica, _ in lies.liars], faults_end, timeout_ms * MILLISECOND),
+        faults_end=faults_end,
+        deadline=faults_end + LIVENESS_MAX,
+        real_seals=seed % REAL_SEALS_EVERY == 7,
+        sync_max=rng.choice((0, 1, 10)) * MILLISECOND,
+    )
+    return _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
+
+
+def _work(rng: Random, n: int) -> tuple[int, int]:
+    """Clients and operations each, for about 1,000 to 3,000 messages: a decision costs 2n(n - 1), a request bundles 1.7
+    operations, and what faults add is about as much again as batches save."""
+    clients = rng.choice((1, 2, 3))
+    messages = rng.choice((700, 1000, 1400))
+    operations = messages * 17 // (10 * 2 * n * (n - 1))
+    return clients, max(3, operations // clients)
+
+
+def _with_network(plan: Plan, rng: Random) -> Plan:
+    lossy, doubling, replaying, slow, heavy, ordered, uneven, narrow = (rng.random() < 0.5 for _ in range(8))
+    return plan.but(
+        loss=rng.choice((0.02, 0.1, 0.3)) if lossy else 0.0,
+        duplication=rng.choice((0.05, 0.5)) if doubling else 0.0,
+        replay=rng.choice((0.02, 0.2)) if replaying else 0.0,
+        delay_min=rng.choice((0, 1, 5)) * MILLISECOND,
+        delay_mean=rng.choice((20, 60, 120) if slow else (1, 3)) * MILLISECOND,
+        heavy_tail=heavy,
+        in_order=ordered,
+        uneven=uneven,
+        bandwidth=rng.choice((20_000, 100_000, 1_000_000)) if narrow and rng.random() < 0.5 else 0,
+    )
+
+
+def _with_clocks(plan: Plan, rng: Random) -> Plan:
+    """Offsets beyond the protocol's tolerance make honest primaries refused: views change until clocks are set right,
+    when the world heals."""
+    if rng.random() < 0.5:
+        return plan
+    return plan.but(
+        clock_offset_max=rng.choice((10, 1000, 4000, 10_000)) * MILLISECOND,
+        clock_drift_ppm_max=rng.choice((100, 20_000, 100_000)),
+    )
+
+
+def _faults(seed: int, n: int, liars: list[ReplicaId], end: Nanos, timeout: Nanos) -> tuple[Fault, ...]:
+    """Each class from a stream of its own, about half of them not at all."""
+    drawn: list[Fault] = []
+
+    def stream(what: str, share: float = 0.5) -> Random | None:
+        rng = Random(f"{seed} {what}")
+        return rng if rng.random() < share else None
+
+    if (rng := stream("crashes")) is not None:
+        drawn += swarm_faults.crashes(rng, n, end)
+    if (rng := stream("pauses")) is not None:
+        drawn += swarm_faults.pauses(rng, n, end, timeout)
+    if (rng := stream("cuts")) is not None:
+        drawn += swarm_faults.cuts(rng, n, end)
+    if (rng := stream("chase")) is not None:
+        drawn += swarm_faults.chase(rng, n, end, timeout)
+    if (rng := stream("clogs")) is not None:
+        drawn += swarm_faults.clogs(rng, n, end)
+    if (rng := stream("resets")) is not None:
+        drawn += swarm_faults.resets(rng, n, end)
+    if (rng := stream("clocks")) is not None:
+        drawn += swarm_faults.clocks(rng, n, end)
+    if (rng := stream("failing disks")) is not None:
+        drawn += swarm_faults.failing_disks(rng, n, end)
+    # Liars, replicas whose disks forget, and those left behind: at most f in all.
+    others = Random(f"{seed} others")
+    honest = others.sample([replica for replica in range(n) if replica not in liars], n - len(liars))
+    spare = quorums.faults(n) - len(liars)
+    count = others.randint(0 if others.random() < 0.4 else 1, spare) if spare > 0 else 0
+    drawn += swarm_faults.spoiled_disks(others, honest[:count], end)
+    if others.random() < 0.8:
+        drawn += swarm_faults.left_behind(others, honest[count : max(count, spare)], end)
+    return tuple(sorted(drawn, key=lambda fault: fault.at))
