@@ -4,15 +4,16 @@
 PYTHON ?= python3
 VENV ?= .venv
 SEEDS ?= 200
+HOURS ?= 1
 PROTOCOL ?= pbft
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix simulate bench develop clean
+.PHONY: help demo test verify fix simulate soak mutants bench kill-matrix develop clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.installed ## start a cluster on this machine, attack it, and watch it stay right
 	$(BIN)/outvote demo
@@ -28,11 +29,20 @@ verify: develop ## what a change must pass besides the tests: lint, types, archi
 fix: develop ## let the linter mend what it can
 	$(BIN)/ruff check --fix
 
-simulate: $(VENV)/.installed ## run SEEDS=200 simulated clusters under faults and attacks
-	$(BIN)/outvote simulate --protocol $(PROTOCOL) --seeds $(SEEDS)
+simulate: $(VENV)/.installed ## run SEEDS=200 simulated clusters under faults and attacks; with CI=1 every campaign
+	$(BIN)/outvote simulate --protocol $(PROTOCOL) $(if $(CI),--campaign all,--seeds $(SEEDS))
+
+soak: $(VENV)/.installed ## run campaigns with fresh seeds for HOURS=1 (fractions allowed), and add to a report
+	$(BIN)/outvote soak --protocol $(PROTOCOL) --hours $(HOURS)
+
+mutants: develop ## plant small faults and see which ones no test notices; in part: OPTIONS="--sample 100"
+	$(BIN)/python tests/mutation/survey.py $(OPTIONS)
 
 bench: develop ## measure this machine: a real cluster, and the bare protocol beside it
 	$(BIN)/python bench/run.py
+
+kill-matrix: develop ## plant every bug and count the seeds until the simulator misses the rule (an hour)
+	$(BIN)/python tests/conformance/survey_planted_bugs.py
 
 develop: $(VENV)/.installed-dev ## only prepare the virtual environment, with all development tools
 

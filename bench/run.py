@@ -2,7 +2,7 @@
 
 The floor (floor.py) is the bare normal case as fast as plain Python was made to run it: no TLS, disk, signatures or
 view change. The cluster has all of them; its log lies on a memory file system so that disk noise stays out, and one
-more line shows the real disk. Trust ratios within one run: machines are noisy.
+more line shows the real disk. The last lines are the speed of the simulator. Trust ratios within one run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import floor
+import simulator
 from cluster import Cluster, measure
 
 SETTINGS = (1, 64, 512)
@@ -95,7 +96,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write every run here")
+    parser.add_argument("--only-simulator", action="store_true", help="only how many messages the simulator delivers")
     options = parser.parse_args()
+    if options.only_simulator:
+        simulator.show(simulator.measure())
+        return
     print(f"Python {platform.python_version()} on {platform.machine()}; n = 4, values of {options.value_bytes} bytes")
     found = compare(options.rounds, options.seconds, options.value_bytes)
     rows = print_comparison(found)
@@ -103,8 +108,13 @@ def main() -> None:
     print(f"log on the real disk, 64 outstanding: {disk['ops_per_s']} op/s, p50 {disk['p50_ms']} ms")
     before, after = memory(options.value_bytes, MEMORY_OPERATIONS)
     print(f"memory per replica, MiB, before and after {MEMORY_OPERATIONS} operations: {before} {after}")
+    simulated = simulator.measure()
+    simulator.show(simulated)
     if options.json:
-        summary = {"rows": rows, "runs": found, "disk": disk, "memory_before": before, "memory_after": after}
+        summary = {
+            "rows": rows, "runs": found, "disk": disk, "memory_before": before, "memory_after": after,
+            "simulator": simulated,
+        }
         options.json.write_text(json.dumps(summary, indent=1) + "\n")
 
 
