@@ -10,41 +10,24 @@ from __future__ import annotations
 
 import argparse
 
-from outvote.core.contract import Message
 from outvote.protocols.catalogue import protocol
-from outvote.simulator.adversaries import catalogue
-from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.simulator.plan import Plan
 from outvote.simulator.world import World
-from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
+from outvote.types import MILLISECOND, SECOND
 
 VIEW_TIMEOUT_MS = 1000
 SHARES_OF_TIMEOUT = (0.0, 0.1, 0.5, 0.9, 1.5)
 
 
-def keeping_back(delay_ns: Nanos, ordering: str) -> type[Behaviour]:
-    """A behaviour that delays the first of the ordering messages, and nothing else."""
-
-    class KeepsBack(Behaviour):
-        def delay(self, receiver: ReplicaId, message: Message) -> Nanos:
-            return delay_ns if type(message).__name__ == ordering else 0
-
-    return KeepsBack
-
-
 def operations_a_second(name: str, share: float, operations: int) -> tuple[float, int]:
     """With a primary that keeps back proposals for this share of the view timeout; and the highest view reached."""
-    rules = protocol(name)
-    delay_ns = int(share * VIEW_TIMEOUT_MS * MILLISECOND)
-    behaviours = dict(catalogue.BEHAVIOURS)
-    catalogue.BEHAVIOURS = {**behaviours, "keep-back": keeping_back(delay_ns, rules.ordering[0])}  # type: ignore[misc]
+    slow = f"slow-proposals:{int(share * VIEW_TIMEOUT_MS)}"
     plan = Plan(
         n=4, clients=4, operations_each=operations, outstanding=8, keys=4, delay_mean=MILLISECOND, faults_end=1,
-        parameters={"view_timeout_ms": VIEW_TIMEOUT_MS}, liars=((0, ("keep-back",)),), deadline=3600 * SECOND,
+        parameters={"view_timeout_ms": VIEW_TIMEOUT_MS}, liars=((0, (slow,)),), deadline=3600 * SECOND,
     )
-    world = World(plan, rules)
+    world = World(plan, protocol(name))
     world.run()
-    catalogue.BEHAVIOURS = behaviours  # type: ignore[misc]
     views = [one.turn.core.standing().view for one in world.replicas if one.turn is not None]
     return 4 * operations * SECOND / world.now, max(views)
 

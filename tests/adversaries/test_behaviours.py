@@ -107,8 +107,11 @@ def test_a_sin_aimed_at_one_replica_and_a_moment_spares_the_others() -> None:
         assert any(one == who and since < at < until for at, one in heard), (who, since, until)
 
 
-@pytest.mark.parametrize("text", ["nonsense", "omit@", "omit@x", "silent/1-2", "silent/2s", "Silent", ""])
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense", "omit@", "omit@x", "silent/1-2", "silent/2s", "Silent", "", "silent:3", "slow-proposals:x"],
+)
 def test_what_is_no_behaviour_is_a_mistake_with_a_sentence(text: str) -> None:
     world = World(Plan(liars=((0, ()),)), protocol("pbft"))
-    with pytest.raises(Mistake, match=r"is no behaviour|is no time|there is no behaviour|targets are"):
+    with pytest.raises(Mistake, match=r"is no |there is no behaviour|targets are|takes no argument|MILLISECONDS"):
         behaviour(text, powers_over(world, 0))

@@ -86,7 +86,10 @@ BEHAVIOURS: Final[dict[str, Kind]] = {
     **{name: partial(InOtherWords, name=name) for protocol in PROTOCOLS.values() for name in protocol.lies},
 }
 
-WITH_ARGUMENT: Final[Mapping[str, type[Mutate]]] = {"mutate": Mutate}  # what a campaign plans rather than a swarm
+# What takes an argument. `mutate` cannot do without one: a campaign plans it, a swarm does not draw it.
+WITH_ARGUMENT: Final[Mapping[str, Callable[[Powers, str], Behaviour]]] = {
+    "mutate": Mutate, "slow-proposals": SlowProposer,
+}
 
 
 def told_of(name: str) -> str:
@@ -101,12 +104,20 @@ def told_of(name: str) -> str:
 
 
 def behaviour(text: str, powers: Powers) -> Behaviour:
-    """What a sin in words stands for (see sins.py). Raises Mistake if there is none of this name."""
+    """What a sin in words stands for (see sins.py). Raises Mistake if there is none of this name, or if its argument
+    does not fit it."""
     sin = parse_sin(text)
     kind = BEHAVIOURS.get(sin.name)
     with_argument = WITH_ARGUMENT.get(sin.name)
     if with_argument is not None:
-        kind = partial(with_argument, argument=sin.argument)
+        argument = sin.argument
+
+        def with_its_argument(powers: Powers) -> Behaviour:
+            return with_argument(powers, argument)
+
+        kind = with_its_argument
+    elif sin.argument and kind is not None:
+        raise Mistake(f"{text!r}: {sin.name} takes no argument; those that do are {', '.join(WITH_ARGUMENT)}")
     if kind is None:
         raise Mistake(f"there is no behaviour {sin.name!r}: choose from {', '.join(BEHAVIOURS)}")
     return Aimed(kind, powers, sin.targets, sin.since, sin.until) if sin.aimed else kind(powers)
