@@ -12,6 +12,7 @@ from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
     GENESIS,
     Batch,
+    Checkpoint,
     CheckpointCertificate,
     NewView,
     PreparedCertificate,
@@ -81,6 +82,17 @@ def core(me: ReplicaId, n: int = 4, config: PbftConfig = CONFIG) -> PbftReplica:
     made.restore(0, b"", [])
     made.out.clear()
     return made
+
+
+def stable_at_4(me: ReplicaId) -> PbftReplica:
+    """A core that came back with the state of position 4 and has seen it certified."""
+    replica = core(me)
+    replica.restore(4, b"s" * 32, [])
+    replica.executed(4, state_digest(4))
+    for sender in (0, 2, 3):
+        hear(replica, sender, Checkpoint(4, state_digest(4)))
+    assert replica.state.low == 4
+    return replica
 
 
 def said(one: PbftReplica, kind: type[Message]) -> list[Message]:

@@ -17,7 +17,7 @@ from pbft_pieces import (
     request,
     said,
     seals,
-    state_digest,
+    stable_at_4,
     view_change,
 )
 
@@ -230,16 +230,6 @@ def test_decided_does_not_matter_where_it_is_decided_already() -> None:
         hear(replica, sender, Decided(2, batch(2)))
     assert replica.state.delivered == 0
     assert not replica.admits(0, Decided(2, batch(2)))
-
-
-def stable_at_4(me: int) -> PbftReplica:
-    replica = core(me)
-    replica.restore(4, b"s" * 32, [])
-    replica.executed(4, state_digest(4))
-    for sender in (0, 2, 3):
-        hear(replica, sender, Checkpoint(4, state_digest(4)))
-    assert replica.state.low == 4
-    return replica
 
 
 def test_a_checkpoint_matters_at_its_positions_above_the_stable_one_once_a_sender() -> None:

@@ -17,6 +17,7 @@ from pbft_pieces import (
     request,
     said,
     seal,
+    stable_at_4,
     state_digest,
     view_change,
 )
@@ -144,16 +145,6 @@ def test_one_answer_in_half_an_interval_a_sender() -> None:
 
 
 # ---------------------------------------------------------------------- checkpoints and views
-
-
-def stable_at_4(me: int) -> PbftReplica:
-    replica = core(me)
-    replica.restore(4, b"s" * 32, [])
-    replica.executed(4, state_digest(4))
-    for sender in (0, 1, 2):
-        hear(replica, sender, Checkpoint(4, state_digest(4)))
-    assert replica.state.low == 4
-    return replica
 
 
 def test_the_stable_checkpoint_is_shown_to_who_is_behind_it() -> None:
