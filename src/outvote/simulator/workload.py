@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from random import Random
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.machine import StateMachine
@@ -26,7 +26,8 @@ CONFIGURATIONS_MAX: Final = 100_000
 class Workload(ABC):
     """One run's; `machine` is what every replica runs."""
 
-    machine: ClassVar[type[StateMachine]]
+    def __init__(self, machine: type[StateMachine]) -> None:
+        self.machine = machine
 
     @abstractmethod
     def draw(self, client: ClientId, rng: Random) -> Call:
@@ -48,9 +49,8 @@ class Workload(ABC):
 class StoreWorkload(Workload):
     """Puts, gets, compare-and-sets and deletes on a few keys."""
 
-    machine = KeyValueStore
-
     def __init__(self, keys: int) -> None:
+        super().__init__(KeyValueStore)
         self._keys = keys
         self._values: dict[ClientId, int] = {}
         self._versions: dict[tuple[ClientId, str], int] = {}  # seen, so that compare-and-set succeeds now and then

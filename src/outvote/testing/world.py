@@ -59,10 +59,6 @@ class Submitted:
 class UsersWorkload(Workload):
     """The user's class and nothing else: operations come from the test, and the cluster judges them."""
 
-    def __init__(self, machine: type[StateMachine]) -> None:
-        # Shadows the class attribute: one workload class serves every machine.
-        setattr(self, "machine", machine)  # noqa: B010
-
     def draw(self, client: ClientId, rng: Random) -> Call:
         raise NotImplementedError("the operations of a test come from the test")
 
