@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from real_cluster import outvote
 
+from outvote.cli import failing
 from outvote.cli.main import run_command
 
 COMMANDS = (
@@ -218,3 +220,17 @@ def test_replay_and_simulate_run(place: Path) -> None:
     once = outvote("replay", "7", "--tail", "3", cwd=place).stdout
     assert once == outvote("replay", "7", "--tail", "3", cwd=place).stdout
     assert "every invariant held" in once
+
+
+def test_the_version_names_no_commit_of_a_repository_that_outvote_is_only_installed_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "theirs"]):
+        subprocess.run([*git, *words], check=True)
+    installed = tmp_path / "venv" / "lib"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr(failing, "CHECKOUT", installed)
+    failing.version_told.cache_clear()
+    assert failing.version_told() == metadata.version("outvote")
+    failing.version_told.cache_clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -15,18 +16,23 @@ from outvote.simulator.plan import Plan
 from outvote.simulator.runs import RunResult, run_plan
 from outvote.simulator.shrink import RUNS_MAX, shrink
 
+CHECKOUT: Final = Path(__file__).parents[3]  # if this is one: above src/outvote/cli
 FOLDER: Final = Path("outvote-failures")
 KEPT_MAX: Final = 5  # failures of one batch that are shrunk and drawn, at half a minute each; all are named
 TEXT_MAX: Final = 300  # characters of a violation on one line
 
 
+@cache
 def version_told() -> str:
     """`0.1.0`, and in a checkout the commit as well."""
     version = metadata.version("outvote")
+    # Installed into a repository of the user's, git would tell the commit of that.
+    if not (CHECKOUT / ".git").exists():
+        return version
     try:
         told = subprocess.run(
             ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git the user has
-            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=5, check=True,
+            cwd=CHECKOUT, capture_output=True, text=True, timeout=5, check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return version
