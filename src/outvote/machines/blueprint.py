@@ -72,8 +72,8 @@ class Blueprint:
     """Everything that `StateMachine` needs to know about one class."""
 
     __slots__ = (
-        "attributes", "by_header", "commands", "defaults", "derived", "has_sets", "known", "name", "own_snapshot",
-        "read_snapshot", "state", "types",
+        "attributes", "by_header", "commands", "defaults", "derived", "derived_types", "has_sets", "known", "name",
+        "own_snapshot", "read_snapshot", "state", "types",
     )  # fmt: skip
 
     def __init__(self, owner: type, root: type, floats: bool, derived: tuple[str, ...]) -> None:
@@ -86,6 +86,7 @@ class Blueprint:
                 raise Mistake(f"{self.name} calls {name!r} derived and does not declare it: annotate it in the class")
         self.derived = derived
         self.types: dict[str, Any] = {name: _bare(hints[name]) for name in names if name not in derived}
+        self.derived_types = [_bare(hints[name]) for name in derived]
         self.attributes = tuple(self.types)
         self.known = dict.fromkeys(names)
         self.defaults = {name: getattr(owner, name) for name in names if hasattr(owner, name)}

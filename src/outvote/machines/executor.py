@@ -13,15 +13,18 @@ from typing import Final
 import msgspec
 
 from outvote.core.contract import Delivery, Request
-from outvote.errors import Lie
+from outvote.errors import Lie, Mistake
 from outvote.machines.contract import Context, Machine
+from outvote.machines.fields import Fields
+from outvote.machines.leaves import HEADER, STATE_BYTES_MAX, Draft, client_name, name_of, read
+from outvote.machines.merkle_image import write_image
+from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import TOO_LARGE
 from outvote.machines.sessions import Sessions
-from outvote.machines.state_transfer import manifest_digest
 from outvote.types import DIGEST_BYTES, ClientId, Digest, Nanos, Position, Size
 from outvote.wire.client_messages import OPERATIONS_MAX, RESULT_BYTES_MAX, ReplyStatement
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
 # Room for the refusals that replace results once a request's budget is used up: 256 x 17 bytes = 4352 of 262144.
 _BUDGET_BYTES: Final = RESULT_BYTES_MAX - OPERATIONS_MAX * len(TOO_LARGE)
 
@@ -32,32 +35,37 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """The whole state at a position: the machine, the client table, the agreed time, the history."""
 
     position: Position
-    digest: Digest  # of the manifest of `data`, see state_transfer.py
-    data: bytes
+    digest: Digest  # of `state`
+    state: MerkleMap
+
+    @property
+    def data(self) -> bytes:
+        """As it is written on a disk. Costs time in the state's size."""
+        return write_image(self.state)
 
 
-class _Image(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+class _Header(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     version: int
     position: Position
     history: Digest
     time: Nanos
-    sessions: bytes
-    machine: bytes
 
 
-_decode_image = msgspec.msgpack.Decoder(_Image).decode
+_decode_header = msgspec.msgpack.Decoder(_Header).decode
 
 
 class Executor:
     """One replica's state. `position`, `history` and `time` are those of the last delivery."""
 
-    __slots__ = ("_machine", "_sessions", "history", "position", "time")
+    __slots__ = ("_fields", "_machine", "_saved", "_sessions", "history", "position", "time")
 
     def __init__(self, machine: Machine) -> None:
         """Takes one snapshot of the fresh machine, so that a class that cannot be written down is refused now."""
         machine.snapshot()
         self._machine = machine
+        self._fields = Fields(machine)
         self._sessions = Sessions()
+        self._saved = EMPTY  # what the last checkpoint wrote
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
         self.time: Nanos = 0
@@ -87,6 +95,7 @@ class Executor:
                 cached = sessions.cached(client, number)
                 if cached is not None:
                     replies.append(cached)
+        self._fields.settle()
         self.history = sha256(self.history + _encode((self.position, self.time, executed))).digest()
         return replies
 
@@ -123,25 +132,66 @@ class Executor:
         return self._sessions.low_marks()
 
     def checkpoint(self) -> Snapshot:
-        """The whole state now; equal on all correct replicas at one position. Costs time in the state's size."""
-        image = _Image(
-            SNAPSHOT_VERSION, self.position, self.history, self.time, self._sessions.encode(), self._machine.snapshot()
-        )
-        data = _encode(image)
-        return Snapshot(self.position, manifest_digest(data), data)
+        """The whole state now; equal on all correct replicas at one position. Costs time in what has changed since the
+        last one. Raises Mistake if the state cannot be written, or is too large to be handed over."""
+        draft = Draft(self._saved)
+        draft.write(HEADER, _encode(_Header(SNAPSHOT_VERSION, self.position, self.history, self.time)))
+        for client in self._sessions.touched():
+            draft.write(client_name(client), self._sessions.row(client))
+        self._fields.save(draft)
+        state = draft.done()
+        if state.size_bytes > STATE_BYTES_MAX:
+            raise Mistake(
+                f"the state has grown to {state.size_bytes} bytes and can be handed over up to {STATE_BYTES_MAX}: "
+                "delete what the class no longer needs, or split it over several clusters"
+            )
+        self._saved = state
+        return Snapshot(self.position, state.digest, state)
 
-    def install(self, data: bytes) -> None:
-        """Become the state that `data` of a snapshot holds. Raises Lie, and changes nothing but perhaps the
-        machine, if it cannot be read: check its digest first, then only a changed class can be the cause."""
-        try:
-            image = _decode_image(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise Lie(f"a snapshot that cannot be read: {error}") from error
-        if image.version != SNAPSHOT_VERSION or len(image.history) != DIGEST_BYTES:
-            raise Lie(f"a snapshot of version {image.version}, and this program reads version {SNAPSHOT_VERSION}")
-        sessions = Sessions.decode(image.sessions)
-        self._machine.restore(image.machine)
+    @property
+    def saved(self) -> MerkleMap:
+        """The last state that was written down or taken over here."""
+        return self._saved
+
+    def install(self, state: MerkleMap) -> None:
+        """Become this state, whatever was here before; all objects are made anew. Raises Lie, and changes nothing but
+        perhaps the machine, if it cannot be read: check its digest first, then only a changed class can be the
+        cause."""
+        header = _read_header(state)
+        sessions = Sessions()
+        for leaf in state.leaves():
+            name = name_of(leaf.key)
+            if leaf.key[:3] == b"\0\0c":
+                sessions.take_row(int.from_bytes(name[1:], "big"), read(state, name))
+        self._fields.load(state)
         self._sessions = sessions
-        self.position = image.position
-        self.history = image.history
-        self.time = image.time
+        self._stand(header, state)
+
+    def rewind(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot that this executor took or installed: `install` at the cost of what has changed since.
+        Raises Mistake if the state to be left cannot be written."""
+        saved = self.checkpoint().state
+        state = snapshot.state
+        header = _read_header(state)
+        for name in dict.fromkeys(map(name_of, state.changed_since(saved))):
+            if name[:1] == b"c":
+                self._sessions.take_row(int.from_bytes(name[1:], "big"), read(state, name))
+        self._fields.rewind(saved, state)
+        self._stand(header, state)
+
+    def _stand(self, header: _Header, state: MerkleMap) -> None:
+        self._saved = state
+        self.position = header.position
+        self.history = header.history
+        self.time = header.time
+
+
+def _read_header(state: MerkleMap) -> _Header:
+    """Raises Lie."""
+    try:
+        header = _decode_header(read(state, HEADER) or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Lie(f"a state that cannot be read: {error}") from error
+    if header.version != SNAPSHOT_VERSION or len(header.history) != DIGEST_BYTES:
+        raise Lie(f"a state of version {header.version}, and this program reads version {SNAPSHOT_VERSION}")
+    return header

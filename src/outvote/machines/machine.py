@@ -143,25 +143,15 @@ class StateMachine(Machine):
         """All declared attributes. Dicts keep their order, sets are sorted. Raises Mistake if the state holds what
         was not declared or cannot be written."""
         blueprint = self.blueprint()
-        present = vars(self)
-        for name in present:
-            if name not in blueprint.known:
-                raise Mistake(
-                    f"{blueprint.name} sets self.{name} and does not declare it, so snapshots would lose it: "
-                    f"annotate it in the class body ({name}: int = 0, or what it is)"
-                )
-        values: list[Any] = []
-        for name in blueprint.attributes:
-            if name not in present:
-                raise Mistake(f"{blueprint.name}.{name} is declared and has no value: give it one in the class body")
-            values.append(ordered(present[name]) if blueprint.has_sets else present[name])
+        present = check_declared(self, blueprint)
+        values = [ordered(present[name]) if blueprint.has_sets else present[name] for name in blueprint.attributes]
         try:
             try:
                 return _encode((_PLAIN, blueprint.attributes, values))
             except OverflowError:
                 return _encode((_WIDE, blueprint.attributes, encode_wide(values)))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise Mistake(_unwritable(blueprint, values, error)) from error
+            raise Mistake(unwritable(blueprint, values, error)) from error
 
     def restore(self, snapshot: bytes) -> None:
         """Become the state of `snapshot`. Raises Lie, and changes nothing, if it does not fit this class."""
@@ -185,7 +175,23 @@ class StateMachine(Machine):
             setattr(self, name, blueprint.default(name))
 
 
-def _unwritable(blueprint: Blueprint, values: list[Any], error: Exception) -> str:
+def check_declared(machine: Machine, blueprint: Blueprint) -> dict[str, Any]:
+    """The machine's attributes. Raises Mistake if one is there that was not declared, or the other way round."""
+    present = vars(machine)
+    for name in present:
+        if name not in blueprint.known:
+            raise Mistake(
+                f"{blueprint.name} sets self.{name} and does not declare it, so snapshots would lose it: "
+                f"annotate it in the class body ({name}: int = 0, or what it is)"
+            )
+    for name in blueprint.attributes:
+        if name not in present:
+            raise Mistake(f"{blueprint.name}.{name} is declared and has no value: give it one in the class body")
+    return present
+
+
+def unwritable(blueprint: Blueprint, values: list[Any], error: Exception) -> str:
+    """Which attribute it is that `error` speaks of, in a sentence."""
     for name, value in zip(blueprint.attributes, values, strict=True):
         try:
             encode_wide(value)

@@ -22,7 +22,7 @@ KEPT_BYTES_MAX: Final = 1024 * 1024  # results kept for one client: four of the 
 
 _Row = tuple[int, Position, tuple[bytes, ...] | None]  # number, position, results (None once dropped)
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[tuple[ClientId, int, list[_Row]]]).decode
+_decode = msgspec.msgpack.Decoder(tuple[int, list[_Row]]).decode
 
 
 class Session:
@@ -39,10 +39,11 @@ class Session:
 class Sessions:
     """The table of all clients that ever had a request executed."""
 
-    __slots__ = ("_clients",)
+    __slots__ = ("_clients", "_touched")
 
     def __init__(self) -> None:
         self._clients: dict[ClientId, Session] = {}
+        self._touched: dict[ClientId, None] = {}  # since their rows were last asked for
 
     def executed_already(self, client: ClientId, number: int) -> bool:
         """Whether the request was executed, or was given up by its client, who acknowledged its number."""
@@ -70,6 +71,7 @@ class Sessions:
         session = self._clients.get(request.client)
         if session is None:
             session = self._clients[request.client] = Session(0)
+        self._touched[request.client] = None
         executed = session.executed
         executed[request.number] = answer
         session.kept_bytes += _size_bytes(answer)
@@ -92,42 +94,45 @@ class Sessions:
         """Up to which number each client's requests are settled."""
         return {client: session.low for client, session in self._clients.items()}
 
-    def encode(self) -> bytes:
-        """Canonical: clients by number, each with its executions in order."""
-        rows: list[tuple[ClientId, int, list[_Row]]] = []
-        for client in sorted(self._clients):
-            session = self._clients[client]
-            executed: list[_Row] = []
-            for number, answer in session.executed.items():
-                if isinstance(answer, ReplyStatement):
-                    executed.append((number, answer.position, answer.results))
-                else:
-                    executed.append((number, answer, None))
-            rows.append((client, session.low, executed))
-        return _encode(rows)
+    def touched(self) -> list[ClientId]:
+        """The clients whose rows have changed since this was last asked."""
+        touched, self._touched = self._touched, {}
+        return list(touched)
 
-    @staticmethod
-    def decode(data: bytes) -> Sessions:
-        """Raises Lie if `data` is not what `encode` writes."""
+    def row(self, client: ClientId) -> bytes:
+        """One client's session as it is written down: its executions in order."""
+        session = self._clients[client]
+        executed: list[_Row] = []
+        for number, answer in session.executed.items():
+            if isinstance(answer, ReplyStatement):
+                executed.append((number, answer.position, answer.results))
+            else:
+                executed.append((number, answer, None))
+        return _encode((session.low, executed))
+
+    def take_row(self, client: ClientId, data: bytes | None) -> None:
+        """Make a client's session what `row` wrote; None: it never had one. Raises Lie, and changes nothing, if
+        nothing could have written this."""
+        if data is None:
+            self._clients.pop(client, None)
+            return
         try:
-            rows = _decode(data)
+            low, executed = _decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Lie(f"a client table that cannot be read: {error}") from error
-        table = Sessions()
-        for client, low, executed in rows:
-            if client in table._clients or low < 0 or len(executed) > OUTSTANDING_MAX:
-                raise Lie("a client table with an impossible row")
-            session = table._clients[client] = Session(low)
-            for number, position, results in executed:
-                if not low < number <= low + OUTSTANDING_MAX or number in session.executed:
-                    raise Lie("a client table with an impossible number")
-                if results is None:
-                    session.executed[number] = position
-                else:
-                    answer = ReplyStatement(client, number, position, results)
-                    session.executed[number] = answer
-                    session.kept_bytes += _size_bytes(answer)
-        return table
+        if low < 0 or len(executed) > OUTSTANDING_MAX:
+            raise Lie("a client table with an impossible row")
+        session = Session(low)
+        for number, position, results in executed:
+            if not low < number <= low + OUTSTANDING_MAX or number in session.executed:
+                raise Lie("a client table with an impossible number")
+            if results is None:
+                session.executed[number] = position
+            else:
+                answer = ReplyStatement(client, number, position, results)
+                session.executed[number] = answer
+                session.kept_bytes += _size_bytes(answer)
+        self._clients[client] = session
 
 
 def _drop_oldest(session: Session) -> None:

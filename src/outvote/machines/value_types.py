@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import Any, Final, cast
+import typing
+from collections.abc import Mapping, MutableMapping
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from msgspec import inspect as shapes
@@ -97,6 +99,84 @@ def _walk_fields(
     facts.skips_unknown |= not strict
     for field in shape.fields:
         _walk(field.type, facts, floats, f"{where} ({shape.cls.__name__}.{field.name})", (*path, shape.cls))
+
+
+def dict_types(kind: Any) -> tuple[Any, Any] | None:
+    """The types of keys and values, if this is the type of a dict whose keys are equal only where their encodings are;
+    a bool in the place of an int apart."""
+    while typing.get_origin(kind) is Annotated:
+        kind = typing.get_args(kind)[0]
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) not in (dict, Mapping, MutableMapping) or len(arguments) != 2:
+        return None
+    return (arguments[0], arguments[1]) if _plain(shapes.type_info(arguments[0])) else None
+
+
+def _plain(shape: shapes.Type) -> bool:
+    if isinstance(shape, shapes.Metadata):
+        return _plain(shape.type)
+    if isinstance(shape, shapes.TupleType):
+        return all(_plain(one) for one in shape.item_types)
+    if isinstance(shape, shapes.VarTupleType):
+        return _plain(shape.item_type)
+    return isinstance(shape, (shapes.IntType, shapes.StrType, shapes.BytesType, shapes.EnumType, shapes.LiteralType))
+
+
+def mutable_kinds(kind: Any) -> list[type]:
+    """The classes of everything in a value of this type that can be changed in place; `object` if nobody can tell."""
+    try:
+        shape = shapes.type_info(kind)
+    except (TypeError, NameError, ValueError):
+        return [object]
+    found: dict[type, None] = {}
+    _walk_mutable(shape, found, ())
+    return [*found]
+
+
+_MUTABLE_SHAPES: Final[tuple[tuple[type[shapes.Type], type], ...]] = (
+    (shapes.ListType, list), (shapes.SetType, set), (shapes.DictType, dict), (shapes.TypedDictType, dict),
+    (shapes.ByteArrayType, bytearray), (shapes.MemoryViewType, memoryview), (shapes.AnyType, object),
+    (shapes.RawType, object), (shapes.ExtType, object), (shapes.CustomType, object),
+)  # fmt: skip
+
+
+def _walk_mutable(shape: shapes.Type, found: dict[type, None], path: tuple[Any, ...]) -> None:
+    for kind, builtin in _MUTABLE_SHAPES:
+        if isinstance(shape, kind):
+            found[builtin] = None
+    if isinstance(shape, (shapes.StructType, shapes.DataclassType, shapes.TypedDictType, shapes.NamedTupleType)):
+        if shape.cls in path:
+            return
+        path = (*path, shape.cls)
+        if not _frozen_class(shape):
+            found[shape.cls] = None
+    for part in _parts(shape):
+        _walk_mutable(part, found, path)
+
+
+def _frozen_class(shape: shapes.Type) -> bool:
+    if isinstance(shape, shapes.StructType):
+        return bool(shape.cls.__struct_config__.frozen)
+    if isinstance(shape, shapes.DataclassType):
+        return bool(cast(Any, shape.cls).__dataclass_params__.frozen)
+    return isinstance(shape, shapes.NamedTupleType)
+
+
+def _parts(shape: shapes.Type) -> list[shapes.Type]:
+    """The types directly inside a type."""
+    if isinstance(shape, shapes.Metadata):
+        return [shape.type]
+    if isinstance(shape, shapes.UnionType):
+        return list(shape.types)
+    if isinstance(shape, shapes.DictType):
+        return [shape.key_type, shape.value_type]
+    if isinstance(shape, shapes.TupleType):
+        return list(shape.item_types)
+    if isinstance(shape, (shapes.ListType, shapes.VarTupleType, shapes.SetType, shapes.FrozenSetType)):
+        return [shape.item_type]
+    if isinstance(shape, (shapes.StructType, shapes.DataclassType, shapes.TypedDictType, shapes.NamedTupleType)):
+        return [field.type for field in shape.fields]
+    return []
 
 
 def ordered(value: Any) -> Any:

@@ -1,0 +1,329 @@
+"""A machine's state as leaves of a map, and back: of a user's class each attribute is one, and each item of a dict.
+
+Kept: the leaves are those that a fresh look at the whole state would give, however many checkpoints came in between.
+Written again are the attributes that are no dicts, and of dicts the items that were touched. All items of a dict are
+looked at if its values could be changed behind its back, through an attribute that is left out of snapshots.
+A class that writes its own snapshots is written whole, in pieces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from outvote.errors import Lie, Mistake
+from outvote.machines.blueprint import Blueprint
+from outvote.machines.contract import Machine
+from outvote.machines.leaves import (
+    NAMES,
+    SELF_WRITTEN,
+    Draft,
+    field_name,
+    items_prefix,
+    name_of,
+    read,
+)
+from outvote.machines.machine import StateMachine, check_declared, unwritable
+from outvote.machines.merkle_map import MerkleMap
+from outvote.machines.tracked_dict import TouchingDict, TrackedDict
+from outvote.machines.value_types import decode_wide, dict_types, encode_wide, mutable_kinds, ordered
+
+INLINE_KEY_BYTES_MAX: Final = 1536  # an encoded key that is longer stands in the value, and its SHA-256 in the name
+_NUMBER_BYTES: Final = 6  # 2.8e14 new items of one dict
+_UNUSED: Final = 0xC1  # begins no msgpack value: here a wide one follows, or in a name the digest of a long key
+_WIDE: Final = bytes([_UNUSED])
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_number = msgspec.msgpack.Decoder(int).decode
+_decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
+_UNFIT: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
+
+
+class _Whole:
+    """An attribute that is written as one value."""
+
+    __slots__ = ("decode", "has_sets", "index", "kind", "name")
+
+    def __init__(self, index: int, name: str, kind: Any, has_sets: bool) -> None:
+        self.index = index
+        self.name = name
+        self.kind = kind
+        self.has_sets = has_sets
+        self.decode = msgspec.msgpack.Decoder(kind).decode
+
+    def save(self, present: dict[str, Any], draft: Draft) -> None:
+        draft.write(field_name(self.index), _written(present[self.name], self.has_sets))
+
+    def read(self, data: bytes) -> Any:
+        return _read(data, self.decode, self.kind)
+
+
+class _Items:
+    """An attribute that is a dict, of which each item is written by itself."""
+
+    __slots__ = (
+        "_has_sets", "_key_has_integers", "_key_type", "_make", "_read_key", "_read_value", "_value_type", "held",
+        "index", "looks_at_all", "name", "prefix", "saved",
+    )  # fmt: skip
+
+    def __init__(self, index: int, name: str, key: Any, value: Any, has_sets: bool, looks_at_all: bool) -> None:
+        self.index = index
+        self.name = name
+        self.prefix = items_prefix(index)
+        self.looks_at_all = looks_at_all
+        self.held: TrackedDict[Any, Any] = TrackedDict()  # the attribute's value
+        self.saved: TrackedDict[Any, Any] = self.held  # the one whose items the leaves are; mostly the same
+        self._make: type[TrackedDict[Any, Any]] = TouchingDict if mutable_kinds(value) else TrackedDict
+        self._has_sets = has_sets
+        self._key_type = key
+        self._value_type = value
+        self._read_key = msgspec.msgpack.Decoder(key).decode
+        self._read_value = msgspec.msgpack.Decoder(value).decode
+
+    def take(self, present: dict[str, Any]) -> None:
+        """The attribute holds another dict than before: put a tracked copy into its place."""
+        present[self.name] = self.held = self._make(present[self.name])
+
+    def save(self, draft: Draft) -> None:
+        held = self.held
+        if self.saved is not held:
+            before = self.saved
+            for key in (*dict.__iter__(before), *before.touched):
+                draft.remove(self._item_name(key)[0])
+            self.saved = held
+        draft.write(field_name(self.index), _encode(held.next_number))
+        touched: dict[Any, int | None] = held.touched
+        if held.all_touched or self.looks_at_all:
+            touched = {**dict.fromkeys(dict.__iter__(held)), **touched}
+        for key, number in touched.items():
+            name, long_key = self._item_name(key)
+            if key not in held:
+                draft.remove(name)
+                continue
+            if number is None:
+                standing = draft.first(name)
+                assert standing is not None, "an item without a number has been written before"
+                head = standing[:_NUMBER_BYTES]
+            else:
+                head = number.to_bytes(_NUMBER_BYTES, "big")
+            value = dict.__getitem__(held, key)
+            draft.write(name, head + long_key + _written(value, self._has_sets))
+        held.settled(held.next_number)
+
+    def made(self, items: list[tuple[int, Any, Any]], next_number: int) -> TrackedDict[Any, Any]:
+        """A dict of these items: (number, key, value). Raises Lie if two have one number."""
+        items.sort(key=_number)
+        numbers = [number for number, _, _ in items]
+        if len(dict.fromkeys(numbers)) != len(numbers) or (numbers and numbers[-1] >= next_number):
+            raise Lie(f"a state in which two items of {self.name} have one place")
+        made = self._make({key: value for _, key, value in items})
+        made.settled(next_number)
+        return made
+
+    def rewind(self, names: list[bytes], saved: MerkleMap, state: MerkleMap) -> None:
+        """As `Fields.rewind`, for these of our names. Raises what decoding raises."""
+        held = self.held
+        in_order = True
+        for name in names:
+            if not name.startswith(self.prefix):
+                continue
+            then, now = read(state, name), read(saved, name)
+            if then is None:
+                assert now is not None, "one of both holds it"
+                dict.pop(held, self.read_item(name, now)[1])
+                continue
+            _, key, value = self.read_item(name, then)
+            in_order = in_order and now is not None and now[:_NUMBER_BYTES] == then[:_NUMBER_BYTES]
+            dict.__setitem__(held, key, value)
+        if not in_order:
+            items = [(self._number_of(key, state), key, value) for key, value in dict.items(held)]
+            items.sort(key=_number)
+            dict.clear(held)
+            dict.update(held, {key: value for _, key, value in items})
+        held.settled(read_number(read(state, field_name(self.index))))
+
+    def _item_name(self, key: Any) -> tuple[bytes, bytes]:
+        """The name, and what stands before the value if the key is too long for the name."""
+        written = _written(_normal(key), False)
+        if len(written) <= INLINE_KEY_BYTES_MAX and written[0] != _UNUSED:
+            return self.prefix + written, b""
+        return self.prefix + _WIDE + sha256(written).digest(), len(written).to_bytes(4, "big") + written
+
+    def read_item(self, name: bytes, data: bytes) -> tuple[int, Any, Any]:
+        """Number, key and value. Raises what decoding raises."""
+        number, rest = int.from_bytes(data[:_NUMBER_BYTES], "big"), data[_NUMBER_BYTES:]
+        written = name[len(self.prefix) :]
+        if written[0] == _UNUSED:
+            end = 4 + int.from_bytes(rest[:4], "big")
+            written, rest = rest[4:end], rest[end:]
+        key = _read(written, self._read_key, self._key_type)
+        return number, key, _read(rest, self._read_value, self._value_type)
+
+    def _number_of(self, key: Any, state: MerkleMap) -> int:
+        """Where in the order a key has its place."""
+        data = read(state, self._item_name(key)[0])
+        assert data is not None
+        return int.from_bytes(data[:_NUMBER_BYTES], "big")
+
+
+class Fields:
+    """Brings one machine's state into a map and out of it. The machine's own dicts are tracked from now on."""
+
+    __slots__ = ("_blueprint", "_items", "_machine", "_wholes")
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._blueprint: Blueprint | None = None
+        self._items: dict[int, _Items] = {}
+        self._wholes: dict[int, _Whole] = {}
+        if not isinstance(machine, StateMachine) or machine.blueprint().own_snapshot:
+            return
+        self._blueprint = blueprint = machine.blueprint()
+        behind = [kind for hint in blueprint.derived_types for kind in mutable_kinds(hint)]
+        for index, (name, kind) in enumerate(blueprint.types.items()):
+            found = dict_types(kind)
+            if found is None:
+                self._wholes[index] = _Whole(index, name, kind, blueprint.has_sets)
+            else:
+                kinds = mutable_kinds(found[1])
+                looks_at_all = bool(kinds) and (object in behind or any(one in behind for one in kinds))
+                self._items[index] = _Items(index, name, *found, blueprint.has_sets, looks_at_all)
+        self.settle()
+
+    def settle(self) -> None:
+        """After every delivery: a dict that was put in the place of another is tracked from now on."""
+        present = vars(self._machine)
+        for items in self._items.values():
+            value = present.get(items.name, items)
+            if value is not items.held and isinstance(value, dict):
+                items.take(present)
+
+    def save(self, draft: Draft) -> None:
+        """Write down what has changed since. Raises Mistake if the state cannot be written."""
+        blueprint = self._blueprint
+        if blueprint is None:
+            draft.write(SELF_WRITTEN, self._machine.snapshot())
+            return
+        present = check_declared(self._machine, blueprint)
+        draft.write(NAMES, _encode(blueprint.attributes))
+        try:
+            for items in self._items.values():
+                if present[items.name] is not items.held:  # no dict at all: an attribute of another type
+                    raise TypeError(f"{items.name} is declared as a dict and is {type(present[items.name]).__name__}")
+                items.save(draft)
+            for whole in self._wholes.values():
+                whole.save(present, draft)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise Mistake(unwritable(blueprint, [present[name] for name in blueprint.attributes], error)) from error
+
+    def load(self, state: MerkleMap) -> None:
+        """Become the state that `state` holds, made anew altogether. Raises Lie, and changes nothing, if it does not
+        fit the class."""
+        blueprint = self._blueprint
+        if blueprint is None:
+            data = read(state, SELF_WRITTEN)
+            if data is None:
+                raise Lie("a state without the snapshot that the class writes itself")
+            self._machine.restore(data)
+            return
+        self._check_names(state, blueprint)
+        found: dict[int, list[tuple[int, Any, Any]]] = {index: [] for index in self._items}
+        numbers: dict[int, int] = {}
+        values: dict[str, Any] = {}
+        try:
+            for name, data in self._named(state):
+                index = int.from_bytes(name[1:3], "big")
+                if name[:1] == b"i":
+                    found[index].append(self._items[index].read_item(name, data))
+                elif index in self._items:
+                    numbers[index] = read_number(data)
+                else:
+                    values[self._wholes[index].name] = self._wholes[index].read(data)
+            missing = [index for index in self._items if index not in numbers]
+            if missing or len(values) != len(self._wholes):
+                raise Lie(f"a state in which an attribute of {blueprint.name} is missing")
+        except (*_UNFIT, KeyError, IndexError) as error:
+            raise Lie(f"a state that does not fit the class {blueprint.name}: {error}") from error
+        made = {index: items.made(found[index], numbers[index]) for index, items in self._items.items()}
+        present = vars(self._machine)
+        for index, items in self._items.items():
+            present[items.name] = items.held = items.saved = made[index]
+        for name_, value in values.items():
+            setattr(self._machine, name_, value)
+        self._forget_derived(blueprint)
+
+    def rewind(self, saved: MerkleMap, state: MerkleMap) -> None:
+        """Become `state`; nothing was touched since `saved` was written. Costs time in the number of leaves in which
+        both differ, and in a dict's size if items of it come back that were gone. Derived attributes start anew."""
+        blueprint = self._blueprint
+        if blueprint is None:
+            self.load(state)
+            return
+        changed: dict[int, list[bytes]] = {}
+        for name in dict.fromkeys(map(name_of, state.changed_since(saved))):
+            if name[:1] in (b"f", b"i"):
+                changed.setdefault(int.from_bytes(name[1:3], "big"), []).append(name)
+        for index, names in changed.items():
+            if index in self._items:
+                self._items[index].rewind(names, saved, state)
+            else:
+                whole = self._wholes[index]
+                setattr(self._machine, whole.name, whole.read(read(state, names[0]) or b""))
+        self._forget_derived(blueprint)
+
+    def _named(self, state: MerkleMap) -> Iterator[tuple[bytes, bytes]]:
+        """Names of attributes and items with their data."""
+        for leaf in state.leaves():
+            if leaf.key[:2] == b"\0\0" and leaf.key[2:3] in (b"f", b"i"):
+                name = name_of(leaf.key)
+                data = leaf.value[2:] if leaf.value[:2] == b"\0\1" else read(state, name)
+                assert data is not None
+                yield name, data
+
+    def _check_names(self, state: MerkleMap, blueprint: Blueprint) -> None:
+        written = read(state, NAMES)
+        try:
+            names = _decode_names(written or b"")
+        except _UNFIT as error:
+            raise Lie(f"a state without the names of its attributes: {error}") from error
+        if names != blueprint.attributes:
+            raise Lie(
+                f"a state of {', '.join(names)}, and the class {blueprint.name} declares "
+                f"{', '.join(blueprint.attributes)}"
+            )
+
+    def _forget_derived(self, blueprint: Blueprint) -> None:
+        for name in blueprint.derived:
+            setattr(self._machine, name, blueprint.default(name))
+
+
+def read_number(data: bytes | None) -> int:
+    """Raises what decoding raises."""
+    return _decode_number(data or b"")
+
+
+def _number(item: tuple[int, Any, Any]) -> int:
+    return item[0]
+
+
+def _normal(key: Any) -> Any:
+    """The key as its type has it: True finds the item of 1."""
+    if type(key) is bool:
+        return int(key)
+    return tuple(map(_normal, key)) if type(key) is tuple else key
+
+
+def _written(value: Any, has_sets: bool) -> bytes:
+    if has_sets:
+        value = ordered(value)
+    try:
+        return _encode(value)
+    except OverflowError:
+        return _WIDE + encode_wide(value)
+
+
+def _read(data: bytes, decode: Callable[[bytes], Any], kind: Any) -> Any:
+    return decode_wide(data[1:], kind) if data[:1] == _WIDE else decode(data)

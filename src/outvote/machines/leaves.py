@@ -1,0 +1,105 @@
+"""How the replicated state is laid out in its map: which leaf is called what, and what is longer than a leaf.
+
+A name is a letter and what follows it:
+
+    h                           position, history and agreed time
+    c + client (8 bytes)        one client's row of the client table
+    n                           names of the attributes of a user's class
+    f + field (2 bytes)         an attribute's value, or of a dict, the number that its next new item gets
+    i + field (2 bytes) + key   one item of a dict: its number (6 bytes), then its value
+    s                           the whole state, of a class that writes its own snapshots
+
+The leaf's key is the number of the piece (2 bytes) and the name; piece 0 begins with how many there are (2 bytes).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outvote.errors import Lie, Mistake
+from outvote.machines.merkle_map import VALUE_BYTES_MAX, MerkleMap
+from outvote.types import ClientId
+
+HEADER: Final = b"h"
+NAMES: Final = b"n"
+SELF_WRITTEN: Final = b"s"
+PIECE_BYTES: Final = VALUE_BYTES_MAX - 2
+PIECES_MAX: Final = (1 << 16) - 1  # 4 GiB under one name: more than a whole state may have
+STATE_BYTES_MAX: Final = 2 << 30  # keys and values; what a process holds as objects is several times as much
+
+
+def client_name(client: ClientId) -> bytes:
+    return b"c" + client.to_bytes(8, "big")
+
+
+def field_name(field: int) -> bytes:
+    return b"f" + field.to_bytes(2, "big")
+
+
+def items_prefix(field: int) -> bytes:
+    return b"i" + field.to_bytes(2, "big")
+
+
+def piece_key(name: bytes, piece: int) -> bytes:
+    return piece.to_bytes(2, "big") + name
+
+
+def name_of(key: bytes) -> bytes:
+    """The name whose piece a leaf with this key is."""
+    return key[2:]
+
+
+class Draft:
+    """Collects what is to change, for one update of a map."""
+
+    __slots__ = ("_base", "_changes")
+
+    def __init__(self, base: MerkleMap) -> None:
+        self._base = base
+        self._changes: dict[bytes, bytes | None] = {}
+
+    def first(self, name: bytes) -> bytes | None:
+        """What the base holds as the first piece under this name, without the count; for what stands at its start."""
+        piece = self._base.get(piece_key(name, 0))
+        return piece[2:] if piece is not None else None
+
+    def write(self, name: bytes, data: bytes) -> None:
+        """Raises Mistake if no state may be so large."""
+        count = max(1, -(-len(data) // PIECE_BYTES))
+        if count > PIECES_MAX:
+            raise Mistake(f"one attribute or item has grown to {len(data)} bytes, and a whole state may have "
+                          f"{STATE_BYTES_MAX}: delete what the class no longer needs")  # fmt: skip
+        before = self._count(name)
+        self._changes[piece_key(name, 0)] = count.to_bytes(2, "big") + data[:PIECE_BYTES]
+        for piece in range(1, count):
+            self._changes[piece_key(name, piece)] = data[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES]
+        for piece in range(count, before):
+            self._changes[piece_key(name, piece)] = None
+
+    def remove(self, name: bytes) -> None:
+        """Nothing happens if there is no such name."""
+        for piece in range(self._count(name)):
+            self._changes[piece_key(name, piece)] = None
+
+    def _count(self, name: bytes) -> int:
+        """Pieces that the base holds under this name."""
+        piece = self._base.get(piece_key(name, 0))
+        return int.from_bytes(piece[:2], "big") if piece is not None else 0
+
+    def done(self) -> MerkleMap:
+        return self._base.update(self._changes)
+
+
+def read(state: MerkleMap, name: bytes) -> bytes | None:
+    """All pieces under this name, joined; None if there are none. Raises Lie if one is missing."""
+    piece = state.get(piece_key(name, 0))
+    if piece is None:
+        return None
+    count = int.from_bytes(piece[:2], "big")
+    data = [piece[2:]]
+    for place in range(1, count):
+        piece = state.get(piece_key(name, place))
+        if piece is None:
+            raise Lie("a state in which a piece of a value is missing")
+        data.append(piece)
+    return b"".join(data) if count > 1 else data[0]
