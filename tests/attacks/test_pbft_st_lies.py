@@ -1,4 +1,4 @@
-"""A source of a state transfer sends wrong parts and manifests.
+"""A source of a state transfer sends wrong leaves and nodes.
 
 Passes if the state is verified against its certificate and fetched from somebody else.
 """
@@ -23,7 +23,7 @@ def dark(replica: ReplicaId, end: int) -> list[Fault]:
 
 def attack_on_transfer(liar: ReplicaId, seed: int) -> World:
     """Replica 2 misses three checkpoints and fetches the state; one of the sources spoils what it sends. (0 is asked
-    for the manifest first, 1 for the first part.)"""
+    for the root first, 1 for the nodes below it.)"""
     chosen = plan(operations=16, liars=((liar, ("spoil-transfers",)),), faults=dark(2, SECOND), faults_end=SECOND)
     world = World(chosen.but(seed=seed, pause_max=SECOND // 8), protocol("pbft"), keep_trace=True)
     world.run()

@@ -13,7 +13,7 @@ from outvote.host.turn import Turn
 from outvote.host.voice import Voice
 from outvote.machines.executor import Executor, Snapshot
 from outvote.machines.key_value import KeyValueStore
-from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchManifest, FetchPart, Server
+from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Server
 from outvote.simulator.seals import SealRegistry
 from outvote.storage.memory import MemoryDisk
 from outvote.types import ClientId, Digest, Position, ReplicaId, Seal
@@ -72,12 +72,12 @@ class Source:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.server = Server()
-        self.server.hold(snapshot.position, snapshot.digest, snapshot.data)
+        self.server.hold(snapshot.position, snapshot.state)
         self.answers: list[bytes] = []
 
     def send(self, receiver: ReplicaId, body: bytes) -> None:
         message, _ = CODEC.decode(body)
-        if receiver == 0 and isinstance(message, FetchManifest | FetchPart):
+        if receiver == 0 and isinstance(message, FetchNodes):
             self.answers += [CODEC.encode(answer, b"") for answer in self.server.answer(1, message)]
 
     def answer(self, client: ClientId, message: ToClient) -> None: ...

@@ -12,7 +12,9 @@ from outvote.errors import Lie
 from outvote.machines import executor as executors
 from outvote.machines.contract import Context
 from outvote.machines.executor import SNAPSHOT_VERSION, Executor
+from outvote.machines.leaves import HEADER, Draft, read
 from outvote.machines.machine import StateMachine, command
+from outvote.machines.merkle_map import MerkleMap
 from outvote.machines.operations import TOO_LARGE, encode_operation
 from outvote.machines.sessions import KEPT_BYTES_MAX, Sessions
 from outvote.wire.client_messages import OPERATIONS_MAX, OUTSTANDING_MAX, RESULT_BYTES_MAX, ReplyStatement
@@ -94,8 +96,9 @@ def test_numbers_whose_results_were_dropped_stay_executed_through_a_snapshot() -
     for number in (1, 2, 3):
         record(table, number, KEPT_BYTES_MAX // 2)
     assert kept(table) == [2, 3]
-    again = Sessions.decode(table.encode())
-    assert again.encode() == table.encode()
+    again = Sessions()
+    again.take_row(ALICE, table.row(ALICE))
+    assert again.row(ALICE) == table.row(ALICE)
     assert not again.executable(request(1))
     assert again.executed_already(ALICE, 1)
     assert again.cached(ALICE, 1) is None
@@ -122,11 +125,8 @@ def test_the_window_of_a_client_is_open_from_its_low_mark_on() -> None:
     assert not table.executed_already(BOB, 1)
 
 
-Rows = Sequence[tuple[int, int, Sequence[tuple[int, int, tuple[bytes, ...] | None]]]]
-
-
-def table_of(*rows: tuple[int, int, Sequence[tuple[int, int, tuple[bytes, ...] | None]]]) -> bytes:
-    return msgspec.msgpack.encode(rows)
+def row_of(low: int, executed: Sequence[tuple[int, int, tuple[bytes, ...] | None]]) -> bytes:
+    return msgspec.msgpack.encode((low, executed))
 
 
 FULL = [(number, 1, None) for number in range(1, OUTSTANDING_MAX + 1)]
@@ -135,31 +135,45 @@ FULL = [(number, 1, None) for number in range(1, OUTSTANDING_MAX + 1)]
 @pytest.mark.parametrize(
     ("data", "readable"),
     [
-        (table_of(), True),
-        (table_of((ALICE, 0, []), (BOB, 0, [])), True),
-        (table_of((ALICE, 0, []), (ALICE, 0, [])), False),
-        (table_of((ALICE, -1, [])), False),
-        (table_of((ALICE, -2, [])), False),
-        (table_of((ALICE, 0, FULL)), True),
-        (table_of((ALICE, 0, [*FULL, (1, 1, None)])), False),
-        (table_of((ALICE, 5, [(5, 1, None)])), False),
-        (table_of((ALICE, 5, [(6, 1, None)])), True),
-        (table_of((ALICE, 5, [(5 + OUTSTANDING_MAX, 1, None)])), True),
-        (table_of((ALICE, 5, [(6 + OUTSTANDING_MAX, 1, None)])), False),
-        (table_of((ALICE, 5, [(6, 1, None), (6, 2, (b"x",))])), False),
+        (row_of(0, []), True),
+        (row_of(-1, []), False),
+        (row_of(-2, []), False),
+        (row_of(0, FULL), True),
+        (row_of(0, [*FULL, (1, 1, None)]), False),
+        (row_of(5, [(5, 1, None)]), False),
+        (row_of(5, [(6, 1, None)]), True),
+        (row_of(5, [(5 + OUTSTANDING_MAX, 1, None)]), True),
+        (row_of(5, [(6 + OUTSTANDING_MAX, 1, None)]), False),
+        (row_of(5, [(6, 1, None), (6, 2, (b"x",))]), False),
     ],
 )
-def test_only_a_possible_table_is_read(data: bytes, readable: bool) -> None:
+def test_only_a_possible_row_is_read(data: bytes, readable: bool) -> None:
+    table = Sessions()
     if readable:
-        assert Sessions.decode(data).encode() == data
+        table.take_row(ALICE, data)
+        assert table.row(ALICE) == data
         return
     with pytest.raises(Lie, match="a client table with an impossible"):
-        Sessions.decode(data)
+        table.take_row(ALICE, data)
+    assert table.low_marks() == {}
 
 
-def test_what_is_no_table_is_a_lie() -> None:
+def test_what_is_no_row_is_a_lie() -> None:
     with pytest.raises(Lie, match="cannot be read"):
-        Sessions.decode(b"\xc0")
+        Sessions().take_row(ALICE, b"\xc0")
+
+
+def test_a_row_can_go_and_each_change_is_told_once() -> None:
+    table = Sessions()
+    record(table, 1)
+    record(table, 2)
+    record(table, 1, client=BOB)
+    assert table.touched() == [ALICE, BOB]
+    assert table.touched() == []
+    table.take_row(BOB, None)
+    table.take_row(BOB, None)
+    assert table.low_marks() == {ALICE: 0}
+    assert table.touched() == [], "what was read back is written down already"
 
 
 # ---------------------------------------------------------------------- the executor around it
@@ -222,15 +236,17 @@ def test_the_seed_is_the_same_in_every_release() -> None:
     assert [result.hex() for result in first] == SEEDS
 
 
-def image(**changes: object) -> bytes:
-    data = Executor(Sizes()).checkpoint().data
-    fields = dict(zip(("version", "position", "history", "time", "sessions", "machine"),
-                      msgspec.msgpack.decode(data), strict=True))  # fmt: skip
-    return msgspec.msgpack.encode([*{**fields, **changes}.values()])
+def a_state(**changes: object) -> MerkleMap:
+    state = Executor(Sizes()).checkpoint().state
+    header = dict(zip(("version", "position", "history", "time"),
+                      msgspec.msgpack.decode(read(state, HEADER) or b""), strict=True))  # fmt: skip
+    draft = Draft(state)
+    draft.write(HEADER, msgspec.msgpack.encode([*{**header, **changes}.values()]))
+    return draft.done()
 
 
 @pytest.mark.parametrize("changes", [{"version": SNAPSHOT_VERSION + 1}, {"history": bytes(31)}, {"history": bytes(33)}])
 def test_a_snapshot_of_another_form_is_a_lie(changes: dict[str, object]) -> None:
-    Executor(Sizes()).install(image())
-    with pytest.raises(Lie, match="this program reads version 1"):
-        Executor(Sizes()).install(image(**changes))
+    Executor(Sizes()).install(a_state())
+    with pytest.raises(Lie, match="this program reads version 2"):
+        Executor(Sizes()).install(a_state(**changes))

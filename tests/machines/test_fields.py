@@ -20,7 +20,7 @@ from outvote.machines.fields import INLINE_KEY_BYTES_MAX, Fields
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.leaves import PIECE_BYTES, Draft, read
 from outvote.machines.machine import StateMachine, command, query
-from outvote.machines.merkle_image import PAGE_BYTES, read_image, salvage, write_image
+from outvote.machines.merkle_image import PAGE_BYTES, read_image, salvage
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import encode_operation
 from outvote.machines.tracked_dict import TouchingDict, TrackedDict
@@ -94,10 +94,10 @@ STEPS: list[Callable[[Everything, int, int], Any]] = [
     lambda one, key, amount: one.boxes.setdefault(key, Box([])).content.append(amount),
     lambda one, key, amount: one.boxes[key].content.append(amount),
     lambda one, key, amount: one.boxes.get(key, Box([])).content.append(amount),
-    lambda one, key, amount: [box.content.append(amount) for box in one.boxes.values()],
-    lambda one, key, amount: [box.content.append(amount) for _, box in one.boxes.items()],
+    lambda one, key, amount: next(iter(one.boxes.values())).content.append(amount),
+    lambda one, key, amount: [*one.boxes.items()][-1][1].content.append(amount),
     lambda one, key, amount: one.boxes.__delitem__(key),
-    lambda one, key, amount: one.boxes.__setitem__(bool(key), Box([amount])),  # type: ignore[index]
+    lambda one, key, amount: one.boxes.__setitem__(bool(key), Box([amount])),
     lambda one, key, amount: one.boxes.pop(key).content.append(amount),
     lambda one, key, amount: one.pairs.__setitem__((key, Colour.RED), frozenset([amount, key])),
     lambda one, key, amount: one.pairs.pop((key, Colour.RED)),
@@ -259,16 +259,17 @@ def test_a_store_looks_at_no_item_that_was_only_read() -> None:
 
 def test_a_tracked_dict_passes_for_a_dict() -> None:
     for kind in (TrackedDict, TouchingDict):
-        one = kind({"b": 1, "a": 2})
+        one: TrackedDict[str, int] = kind({"b": 1, "a": 2})
         assert isinstance(one, dict)
         assert (repr(one), one == {"a": 2, "b": 1}, list(one)) == ("{'b': 1, 'a': 2}", True, ["b", "a"])
         for copied in (copy.copy(one), copy.deepcopy(one), one.copy(), dict(one), one | {}, {} | one, {**one}):
             assert type(copied) is dict
             assert list(copied.items()) == [("b", 1), ("a", 2)]
         assert one.pop("none", 7) == 7
-        for absent in (lambda one=one: one.pop("none"), lambda one=one: one["none"]):
-            with pytest.raises(KeyError, match="none"):
-                absent()
+        with pytest.raises(KeyError, match="none"):
+            one.pop("none")
+        with pytest.raises(KeyError, match="none"):
+            one["none"]
         assert one.get("none") is None
         assert msgspec.msgpack.encode(one) == msgspec.msgpack.encode({"b": 1, "a": 2})
         assert one.popitem() == ("a", 2)

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 
 from outvote.core.contract import Struct
-from outvote.machines import executor, key_value, machine, operations, sessions, state_transfer, value_types
+from outvote.machines import (
+    executor,
+    fields,
+    key_value,
+    leaves,
+    machine,
+    merkle_image,
+    merkle_map,
+    operations,
+    sessions,
+    state_transfer,
+    value_types,
+)
 from outvote.machines.executor import Executor
-from outvote.machines.key_value import KeyValueStore
+from outvote.machines.key_value import Entry, KeyValueStore
 from outvote.machines.machine import StateMachine, command
+from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import TOO_LARGE, encode_failed
-from outvote.machines.state_transfer import FetchManifest, FetchPart, Manifest, Part, manifest_digest
+from outvote.machines.state_transfer import FetchNodes, Nodes
 from outvote.types import SECOND
 
 
@@ -59,25 +74,49 @@ def test_wide_dicts_keep_keys_of_every_kind() -> None:
         value_types.decode_wide(b"\xd4\x03\x00", int)
 
 
-@pytest.mark.parametrize(("kind", "tag"), [(FetchManifest, 100), (Manifest, 101), (FetchPart, 102), (Part, 103)])
+@pytest.mark.parametrize(("kind", "tag"), [(FetchNodes, 100), (Nodes, 101)])
 def test_a_tag_never_changes(kind: type[Struct], tag: int) -> None:
     assert kind.__struct_config__.tag == tag
 
 
-EMPTY = "3b7d4b44cc3d95ca721c56f78c4ab2d16d0dad489194dedf8815e5833a164745"
+FRESH = "f890fa0510242813244400aecee4b55c5c201dd20e6137396b93a37a12492d95"
 
 
 def test_a_whole_state_has_the_same_digest_in_every_release() -> None:
     fresh = Executor(KeyValueStore()).checkpoint()
-    assert fresh.digest == manifest_digest(fresh.data)
-    assert fresh.data.startswith(b"\x96\x01\x00\xc4\x20" + bytes(32) + b"\x00\xc4\x01\x90")
-    assert executor.SNAPSHOT_VERSION == 1
-    assert manifest_digest(b"").hex() == EMPTY
+    assert fresh.digest == fresh.state.digest
+    assert fresh.data.startswith(b"OVPG")
+    assert executor.SNAPSHOT_VERSION == 2
+    assert fresh.digest.hex() == FRESH
+
+
+def test_every_leaf_has_its_name() -> None:
+    store = KeyValueStore()
+    written = Executor(store)
+    store.entries["key"] = Entry("value", 7)
+    assert {leaf.key: leaf.value for leaf in written.checkpoint().state.leaves()} == {
+        b"\0\0h": b"\0\1" + b"\x94\x02\x00\xc4\x20" + bytes(32) + b"\x00",
+        b"\0\0n": b"\0\1" + b"\x93\xa7entries\xa8revision\xacstored_bytes",
+        b"\0\0f\0\0": b"\0\1" + b"\x01",
+        b"\0\0i\0\0\xa3key": b"\0\1" + bytes(6) + b"\x92\xa5value\x07",
+        b"\0\0f\0\1": b"\0\1" + b"\x00",
+        b"\0\0f\0\2": b"\0\1" + b"\x00",
+    }
+
+
+def test_an_image_byte_for_byte() -> None:
+    state = EMPTY.update({b"k": b"value"})
+    leaf = b"\0\1" + b"\0\0\0\5" + b"kvalue"
+    assert merkle_image.write_image(state) == b"OVPG" + b"\0\0\0\x0c" + crc32(leaf).to_bytes(4, "big") + leaf
+    assert merkle_image.write_image(MerkleMap()) == b""
 
 
 def test_the_limits() -> None:
-    assert state_transfer.PART_BYTES == 256 * 1024
-    assert state_transfer.PARTS_MAX == 10_000
+    assert (merkle_map.KEY_BYTES_MAX, merkle_map.VALUE_BYTES_MAX, merkle_map.BRANCHES) == (2048, 64 * 1024, 16)
+    assert (leaves.PIECE_BYTES, leaves.STATE_BYTES_MAX) == (64 * 1024 - 2, 2 << 30)
+    assert (merkle_image.PAGE_BYTES, fields.INLINE_KEY_BYTES_MAX) == (4096, 1536)
+    assert (state_transfer.ANSWER_BYTES, state_transfer.SUBTREE_BYTES) == (256 * 1024, 32 * 1024)
+    assert (state_transfer.ASKS_MAX, state_transfer.ASKS_MIN, state_transfer.HINT_BYTES) == (256, 16, 4)
     assert (state_transfer.ASKED_MAX, state_transfer.ASKED_OF_ONE_MAX, state_transfer.HELD_MAX) == (8, 4, 4)
     assert (state_transfer.STALL_NS, state_transfer.REST_NS) == (2 * SECOND, 8 * SECOND)
     assert sessions.KEPT_BYTES_MAX == 1024 * 1024

@@ -1,34 +1,34 @@
-"""State transfer step by step: which snapshots a server keeps, and what a fetcher makes of late and bad answers."""
+"""What a server keeps, and how questions are spread over the sources: at the limits, one by one."""
 
 from __future__ import annotations
 
 from outvote.core.contract import Hint
+from outvote.machines.fetcher import WANTED_MAX, Fetcher
+from outvote.machines.merkle_map import EMPTY, VALUE_BYTES_MAX, MerkleMap
 from outvote.machines.state_transfer import (
+    ANSWER_BYTES,
     ASKED_MAX,
     ASKED_OF_ONE_MAX,
+    ASKS_MAX,
+    ASKS_MIN,
     HELD_MAX,
-    PART_BYTES,
     REST_NS,
     STALL_NS,
-    Fetcher,
-    FetchManifest,
-    FetchPart,
-    Manifest,
-    Part,
+    SUBTREE_LEAVES_MAX,
+    Ask,
+    FetchNodes,
+    Nodes,
     Server,
-    manifest_digest,
 )
-from outvote.types import Digest
 
 
 def held(server: Server) -> list[int]:
-    return [position for position in range(100) if server.data(position) is not None]
+    return [position for position in range(100) if server.state(position) is not None]
 
 
 def hold(server: Server, *positions: int) -> None:
     for position in positions:
-        data = b"%d" % position
-        server.hold(position, manifest_digest(data), data)
+        server.hold(position, EMPTY.update({b"position": b"%d" % position}))
 
 
 # ---------------------------------------------------------------------- the server
@@ -76,6 +76,7 @@ def test_settling_keeps_two_stable_ones_and_what_came_after() -> None:
     server.settle(2)
     assert held(server) == [1, 2, 3]
     server.settle(3)
+    hold(server, 3)
     assert held(server) == [2, 3]
     hold(server, 4, 5)
     server.settle(5)
@@ -84,129 +85,130 @@ def test_settling_keeps_two_stable_ones_and_what_came_after() -> None:
     assert held(server) == [3, 5]
 
 
+def test_the_right_state_takes_the_place_of_a_wrong_one() -> None:
+    server = Server()
+    hold(server, 4)
+    right = EMPTY.update({b"right": b""})
+    server.hold(4, right)
+    assert server.state(4) == right
+
+
+def a_state(leaves: int, size: int = 700) -> MerkleMap:
+    return EMPTY.update({b"key %d" % index: b"%d " % index * (size // 4) for index in range(leaves)})
+
+
+def server_of(state: MerkleMap) -> Server:
+    server = Server()
+    server.hold(10, state)
+    return server
+
+
+def answer(server: Server, digest: bytes, *paths: str, known: bytes = b"") -> Nodes:
+    (found,) = server.answer(0, FetchNodes(10, digest, 1, tuple([Ask(path, known) for path in paths])))
+    assert isinstance(found, Nodes)
+    return found
+
+
+def test_an_answer_ends_at_its_limit_and_keeps_the_order() -> None:
+    state = EMPTY.update({b"key %d" % index: bytes(VALUE_BYTES_MAX) for index in range(40)})
+    server = server_of(state)
+    paths = [path for path in map("%02x".__mod__, range(256)) if state.node(path) is not None]
+    found = answer(server, state.digest, *paths).found
+    assert [one.path for one in found] == paths[: len(found)]
+    size = sum(len(key) + len(value) for one in found for key, value in one.leaves)
+    assert ANSWER_BYTES <= size < ANSWER_BYTES + VALUE_BYTES_MAX + 100
+    many = answer(server, state.digest, *["0"] * (ASKS_MAX + 5)).found
+    assert len(many) == ASKS_MAX
+
+
+def test_what_is_unknown_comes_whole_while_it_is_small() -> None:
+    small, many, large = a_state(20), a_state(SUBTREE_LEAVES_MAX + 1, 4), a_state(200)
+    assert [len(found.leaves) for found in answer(server_of(small), small.digest, "").found] == [20]
+    for state in (many, large):
+        (found,) = answer(server_of(state), state.digest, "").found
+        assert found.bitmap == 0xFFFF
+        assert len(found.digests) == 16 * 33
+    (known,) = answer(server_of(small), small.digest, "", known=b"\0\0").found
+    assert known.bitmap.bit_count() * 33 == len(known.digests) + 33 * len(known.leaves)
+
+
+def test_paths_that_lead_nowhere_are_passed_over() -> None:
+    state = a_state(40)
+    server = server_of(state)
+    for path in ("0" * 65, "g", "A", "f" * 64, "\n"):
+        assert server.answer(0, FetchNodes(10, state.digest, 1, (Ask(path, b""),))) == []
+    (found,) = answer(server, state.digest, "zz", "").found
+    assert found.path == ""
+    for known in (b"\xff", b"\xff\xff", b"\xff\xff" + bytes(200), b"\0"):
+        assert len(answer(server, state.digest, "", known=known).found) == 1
+
+
 # ---------------------------------------------------------------------- the fetcher
 
 
-def state(parts: int) -> bytes:
-    return b"".join(bytes([index]) * PART_BYTES for index in range(parts))
+def fetching(leaves: int, *sources: int) -> tuple[Fetcher, Server, MerkleMap]:
+    state = a_state(leaves)
+    return Fetcher(10, state.digest, sources), server_of(state), state
 
 
-def fetching(parts: int, *sources: int) -> tuple[Fetcher, Server, Digest]:
-    data = state(parts)
-    server, digest = Server(), manifest_digest(data)
-    server.hold(10, digest, data)
-    return Fetcher(10, digest, sources), server, digest
+def reply(server: Server, question: tuple[int, Hint]) -> Hint:
+    (found,) = server.answer(0, question[1])
+    return found
 
 
-def part(server: Server, digest: Digest, index: int) -> Hint:
-    (answer,) = server.answer(0, FetchPart(10, digest, index))
-    return answer
-
-
-def manifest(server: Server, digest: Digest) -> Manifest:
-    (answer,) = server.answer(0, FetchManifest(10, digest))
-    assert isinstance(answer, Manifest)
-    return answer
-
-
-def indexes(questions: list[tuple[int, Hint]]) -> list[tuple[int, int]]:
-    return [(source, hint.index) for source, hint in questions if isinstance(hint, FetchPart)]
+def spread(questions: list[tuple[int, Hint]]) -> list[tuple[int, int]]:
+    return [(source, len(hint.asks)) for source, hint in questions if isinstance(hint, FetchNodes)]
 
 
 def test_questions_go_round_the_sources_up_to_the_limits() -> None:
-    fetcher, server, digest = fetching(40, 1, 2, 3)
-    ((first, _),) = fetcher.start()
-    assert first == 1
-    assert list(fetcher.sizes()) == [("questions", 1, ASKED_MAX), ("parts", 0, 0)]
-    asked = indexes(fetcher.receive(1, manifest(server, digest)))
-    assert [index for _, index in asked] == list(range(min(ASKED_MAX, 3 * ASKED_OF_ONE_MAX)))
-    assert [source for source, _ in asked] == [(2, 3, 1)[turn % 3] for turn in range(len(asked))]
-    assert list(fetcher.sizes()) == [("questions", len(asked), ASKED_MAX), ("parts", 0, 40)]
-    (more,) = indexes(fetcher.receive(3, part(server, digest, 1)))
-    assert more == (1, len(asked)), "of the two that are the least busy, whose turn it is"
-    (more,) = indexes(fetcher.receive(1, part(server, digest, 2)))
-    assert more == (3, len(asked) + 1), "2, whose turn it would be, is busier"
-    assert list(fetcher.sizes())[1] == ("parts", 2, 40)
+    fetcher, server, _ = fetching(20_000, 1, 2, 3)
+    (first,) = fetcher.start()
+    assert spread([first]) == [(1, 1)]
+    assert list(fetcher.sizes()) == [("questions", 1, ASKED_MAX), ("nodes wanted", 1, WANTED_MAX)]
+    (second,) = fetcher.receive(1, reply(server, first))
+    assert spread([second]) == [(2, ASKS_MIN)]
+    third = fetcher.receive(2, reply(server, second))
+    assert spread(third) == [((3, 1, 2)[turn % 3], 32) for turn in range(ASKED_MAX)]
+    assert list(fetcher.sizes()) == [("questions", ASKED_MAX, ASKED_MAX), ("nodes wanted", 256, WANTED_MAX)]
+    assert max([source for source, _ in third].count(one) for one in (1, 2, 3)) <= ASKED_OF_ONE_MAX
 
 
 def test_no_source_is_asked_more_than_its_share() -> None:
-    fetcher, server, digest = fetching(40, 1)
-    fetcher.start()
-    assert len(fetcher.receive(1, manifest(server, digest))) == ASKED_OF_ONE_MAX
-    assert ("questions", ASKED_OF_ONE_MAX, ASKED_MAX) in fetcher.sizes()
+    fetcher, server, _ = fetching(20_000, 1)
+    (first,) = fetcher.start()
+    (second,) = fetcher.receive(1, reply(server, first))
+    assert len(fetcher.receive(1, reply(server, second))) == ASKED_OF_ONE_MAX
 
 
-def test_a_manifest_is_taken_once() -> None:
-    fetcher, server, digest = fetching(3, 1, 2)
-    fetcher.start()
-    assert len(fetcher.receive(1, manifest(server, digest))) == 3
-    assert fetcher.receive(2, manifest(server, digest)) == []
-    assert ("questions", 3, ASKED_MAX) in fetcher.sizes()
-
-
-def test_when_all_is_there_nothing_is_taken_any_more() -> None:
-    fetcher, server, digest = fetching(2, 1, 2)
-    fetcher.start()
-    fetcher.receive(1, manifest(server, digest))
-    for index in (1, 0):
-        fetcher.receive(1, part(server, digest, index))
-    assert fetcher.done == state(2)
-    assert fetcher.receive(2, part(server, digest, 1)) == []
-    assert fetcher.receive(2, manifest(server, digest)) == []
-    assert fetcher.tick(1 << 60) == []
-    assert fetcher.done == state(2)
-
-
-def test_nothing_of_a_liar_is_taken_and_what_it_was_asked_is_asked_of_others() -> None:
-    fetcher, server, digest = fetching(4, 1, 2)
-    fetcher.start()
-    asked = indexes(fetcher.receive(1, manifest(server, digest)))
-    liars = [index for source, index in asked if source == 2]
-    again = indexes(fetcher.receive(2, Part(10, liars[0], b"?")))
-    assert sorted(again) == [(1, index) for index in liars]
-    assert fetcher.receive(2, part(server, digest, liars[0])) == [], "true, and too late"
-    assert ("parts", 0, 4) in fetcher.sizes()
-    for index in range(4):
-        fetcher.receive(1, part(server, digest, index))
-    assert fetcher.done == state(4)
-
-
-def test_a_part_is_placed_by_its_index_within_the_manifest() -> None:
-    fetcher, server, digest = fetching(2, 1, 2, 3)
-    fetcher.start()
-    fetcher.receive(1, manifest(server, digest))
-    last = part(server, digest, 1)
-    assert isinstance(last, Part)
-    fetcher.receive(2, Part(10, -1, last.data))
-    fetcher.receive(3, Part(10, 2, last.data))
-    assert fetcher.receive(1, Part(9, 1, b"?")) == [], "of another state: no lie about this one"
-    fetcher.receive(1, last)
-    fetcher.receive(1, part(server, digest, 0))
-    assert fetcher.done == state(2)
+def test_the_least_busy_source_comes_first() -> None:
+    fetcher, server, _ = fetching(20_000, 1, 2, 3)
+    (first,) = fetcher.start()
+    (second,) = fetcher.receive(1, reply(server, first))
+    asked = fetcher.receive(2, reply(server, second))
+    of_two = [question for question in asked if question[0] == 2]
+    (more,) = fetcher.receive(2, reply(server, of_two[0]))
+    assert more[0] == 2, "it has one question, the others have three"
 
 
 def test_a_late_answer_to_a_question_that_was_taken_back_counts() -> None:
-    fetcher, server, digest = fetching(1, 1, 2)
-    fetcher.start()
-    (first,) = indexes(fetcher.receive(1, manifest(server, digest)))
+    fetcher, server, state = fetching(20, 1, 2)
+    (first,) = fetcher.start()
     fetcher.tick(0)
-    (second,) = indexes(fetcher.tick(STALL_NS))
+    (second,) = fetcher.tick(STALL_NS)
     assert first[0] != second[0]
-    assert fetcher.receive(first[0], part(server, digest, 0)) == []
-    assert fetcher.done == state(1)
+    assert fetcher.receive(first[0], reply(server, first)) == []
+    assert fetcher.done == state
 
 
-def test_a_part_that_came_late_is_not_asked_for_again() -> None:
-    fetcher, server, digest = fetching(ASKED_OF_ONE_MAX + 1, 1)
-    fetcher.start()
-    fetcher.receive(1, manifest(server, digest))
+def test_what_came_late_is_not_asked_for_again() -> None:
+    fetcher, server, state = fetching(300, 1)
+    (first,) = fetcher.start()
+    (second,) = fetcher.receive(1, reply(server, first))
     fetcher.tick(0)
-    asked = [index for _, index in indexes(fetcher.tick(STALL_NS))]
-    (left,) = [index for index in range(ASKED_OF_ONE_MAX + 1) if index not in asked]
-    assert fetcher.receive(1, part(server, digest, left)) == []
-    for index in asked:
-        assert fetcher.receive(1, part(server, digest, index)) == []
-    assert fetcher.done == state(ASKED_OF_ONE_MAX + 1)
+    (again,) = fetcher.tick(STALL_NS)
+    assert fetcher.receive(1, reply(server, second)) == []
+    assert fetcher.done == state
+    assert fetcher.receive(1, reply(server, again)) == []
 
 
 def test_a_source_rests_until_its_time_is_over() -> None:
@@ -222,12 +224,14 @@ def test_a_source_rests_until_its_time_is_over() -> None:
 
 
 def test_who_rests_is_not_asked_while_another_is_awake() -> None:
-    fetcher, server, digest = fetching(20, 1, 2)
+    fetcher, server, _ = fetching(20_000, 1, 2)
     fetcher.start()
     fetcher.tick(0)
-    assert [source for source, _ in fetcher.tick(STALL_NS)] == [2]
+    (again,) = fetcher.tick(STALL_NS)
+    assert again[0] == 2
     assert fetcher.tick(STALL_NS + 1) == []
-    asked = indexes(fetcher.receive(2, manifest(server, digest)))
+    (second,) = fetcher.receive(2, reply(server, again))
+    asked = fetcher.receive(2, reply(server, second))
     assert {source for source, _ in asked} == {2}
-    assert fetcher.tick(STALL_NS + REST_NS - 1 - STALL_NS) == []
+    assert fetcher.tick(REST_NS - 1) == []
     assert {source for source, _ in fetcher.tick(STALL_NS + REST_NS)} >= {1}

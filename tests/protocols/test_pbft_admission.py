@@ -22,7 +22,7 @@ from pbft_pieces import (
 )
 
 from outvote.core.contract import Message, digest_of
-from outvote.machines.state_transfer import FetchPart
+from outvote.machines.state_transfer import FetchNodes
 from outvote.protocols.pbft import admission
 from outvote.protocols.pbft.admission import EARLY_PROPOSALS_BYTES_MAX, EARLY_VOTES_MAX
 from outvote.protocols.pbft.messages import (
@@ -70,7 +70,7 @@ def changing(me: int, view: int = 1) -> PbftReplica:
 
 
 def test_a_kind_that_is_not_of_this_protocol_is_dropped() -> None:
-    assert not core(1).admits(0, FetchPart(4, b"x" * 32, 0))
+    assert not core(1).admits(0, FetchNodes(4, b"x" * 32, 1, ()))
 
 
 # ---------------------------------------------------------------------- proposals and votes

@@ -8,19 +8,13 @@ from typing import Final
 from outvote.core.contract import Message, Transfer
 from outvote.host.ports import Observer
 from outvote.host.voice import Voice
-from outvote.machines.state_transfer import (
-    TRANSFER_MESSAGES,
-    Fetcher,
-    FetchManifest,
-    FetchPart,
-    Manifest,
-    Part,
-    Server,
-)
-from outvote.types import MILLISECOND, NEVER, Digest, Nanos, Position, ReplicaId, Size
+from outvote.machines.fetcher import Fetcher
+from outvote.machines.merkle_map import MerkleMap
+from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Nodes, Server
+from outvote.types import MILLISECOND, NEVER, Nanos, ReplicaId, Size
 
 TICK_NS: Nanos = 250 * MILLISECOND
-SERVED_PER_TICK_MAX = 64  # parts one asker gets in a tick: 16 MiB, so that a liar cannot keep us busy for nothing
+SERVED_PER_TICK_MAX = 64  # answers one asker gets in a tick: 20 MiB, so that a liar cannot keep us busy for nothing
 
 TRANSFER_KINDS: Final = frozenset(TRANSFER_MESSAGES)
 
@@ -38,20 +32,23 @@ class Restoring:
         self._served_since: Nanos = 0
         self.wake_at: Nanos = NEVER
 
-    def begin(self, transfer: Transfer, now: Nanos) -> None:
-        """Start over with this transfer, unless it is the one in progress."""
+    def begin(self, transfer: Transfer, base: MerkleMap, now: Nanos) -> None:
+        """Fetch this state on top of `base`, unless that is under way; a fetch of another state hands over what it
+        has."""
         current = self._fetcher
         if current is not None and (current.position, current.digest) == (transfer.position, transfer.digest):
             return
         self._observer.note(f"fetching the state of position {transfer.position}")
-        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources)
+        if current is not None:
+            base = current.state
+        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources, base)
         self.wake_at = now + TICK_NS
         for receiver, hint in self._fetcher.start():
             self.voice.hint(receiver, hint)
 
     def take(self, sender: ReplicaId, message: Message) -> None:
         """A message of one of TRANSFER_KINDS."""
-        if isinstance(message, FetchManifest | FetchPart):
+        if isinstance(message, FetchNodes):
             served = self._served.get(sender, 0)
             if served < SERVED_PER_TICK_MAX:
                 self._served[sender] = served + 1
@@ -59,7 +56,7 @@ class Restoring:
                     self.voice.hint(sender, answer)
             else:
                 self._observer.count("transfers_refused")
-        elif isinstance(message, Manifest | Part) and self._fetcher is not None:
+        elif isinstance(message, Nodes) and self._fetcher is not None:
             for receiver, hint in self._fetcher.receive(sender, message):
                 self.voice.hint(receiver, hint)
 
@@ -73,18 +70,18 @@ class Restoring:
         for receiver, hint in self._fetcher.tick(now):
             self.voice.hint(receiver, hint)
 
-    def finished(self) -> tuple[Position, Digest, bytes] | None:
-        """The state that was asked for, once, when every part of it is here and verified."""
+    def finished(self) -> Fetcher | None:
+        """The fetch that was asked for, once, when all of it is here and verified."""
         fetcher = self._fetcher
         if fetcher is None or fetcher.done is None:
             return None
         self._fetcher = None
         self.wake_at = NEVER
-        return fetcher.position, fetcher.digest, fetcher.done
+        return fetcher
 
     def sizes(self) -> Iterator[Size]:
         """What is held, and its limits."""
         yield from self._server.sizes()
         if self._fetcher is not None:
             yield from self._fetcher.sizes()
-        yield "parts served to one in a tick", max(self._served.values(), default=0), SERVED_PER_TICK_MAX
+        yield "answers to one in a tick", max(self._served.values(), default=0), SERVED_PER_TICK_MAX

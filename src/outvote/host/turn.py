@@ -21,6 +21,7 @@ from outvote.host.restoring import TRANSFER_KINDS, Restoring
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
+from outvote.machines.merkle_image import read_image
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Ticket
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
@@ -100,8 +101,9 @@ class Turn:
         recovered = self._disk.recover()
         self._read_clock()
         if recovered.position:
-            self.executor.install(recovered.snapshot)
-            self._server.hold(recovered.position, recovered.digest, recovered.snapshot)
+            state = read_image(recovered.snapshot)
+            self.executor.install(state)
+            self._server.hold(recovered.position, state)
             self._server.settle(recovered.position)
             self._checkpoint = (recovered.position, recovered.digest)
         records = [self._records.decode(body) for body in recovered.records]
@@ -282,7 +284,7 @@ class Turn:
         for stable in out.stable:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
-            self._restoring.begin(transfer, self.core.now)
+            self._restoring.begin(transfer, self.executor.saved, self.core.now)
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()
@@ -312,7 +314,7 @@ class Turn:
         self._snapshots[snapshot.position] = snapshot
         while len(self._snapshots) > CHECKPOINTS_HELD_MAX:
             del self._snapshots[min(self._snapshots)]
-        self._server.hold(snapshot.position, snapshot.digest, snapshot.data)
+        self._server.hold(snapshot.position, snapshot.state)
         self._checkpoint = (snapshot.position, snapshot.digest)
         self._observer.checkpoint(snapshot.position, snapshot.digest)
         self._digests.append(self._checkpoint)
@@ -333,18 +335,24 @@ class Turn:
         fetched = self._restoring.finished()
         if fetched is None:
             return
-        position, digest, data = fetched
+        position, digest, state = fetched.position, fetched.digest, fetched.state
         try:
-            self.executor.install(data)
+            self.executor.install(state)
         except Lie as error:
-            # The bytes are certified, so our class differs from the others': no retry can help.
+            # The leaves are certified, so our class differs from the others': no retry can help.
             self._observer.note(f"the certified state of position {position} does not fit this class: {error}")
             return
-        self._snapshots = {position: Snapshot(position, digest, data)}
-        self._server.hold(position, digest, data)
+        self._observer.note(
+            f"fetched {fetched.leaves_fetched} of the {len(state)} leaves of the state of position {position}, "
+            f"{fetched.bytes_fetched} of {state.size_bytes} bytes"
+        )
+        self._snapshots = {position: Snapshot(position, digest, state)}
+        self._server.hold(position, state)
         self._checkpoint = (position, digest)
         self._fetched = position
         self._count("states_fetched")
+        self._count("leaves_fetched", fetched.leaves_fetched)
+        self._count("bytes_fetched", fetched.bytes_fetched)
         self.core.forget([key for key in self.core.waiting() if self.executor.executed_already(*key)])
         self.core.transferred(position, digest)
         self._drain()

@@ -15,6 +15,8 @@ from outvote.host.client_gate import refusal_reason
 from outvote.host.turn import Turn
 from outvote.host.voice import Voice
 from outvote.machines.executor import Executor, Snapshot
+from outvote.machines.merkle_image import write_image
+from outvote.machines.merkle_map import MerkleMap
 from outvote.simulator.adversaries.behaviour import Behaviour, TraitorVoice
 from outvote.simulator.adversaries.catalogue import behaviour
 from outvote.simulator.adversaries.powers import Powers
@@ -67,9 +69,9 @@ class WatchedExecutor(Executor):
         self._replica.imaged(snapshot.position, snapshot.data)
         return snapshot
 
-    def install(self, data: bytes) -> None:
-        super().install(data)
-        self._replica.imaged(self.position, data)
+    def install(self, state: MerkleMap) -> None:
+        super().install(state)
+        self._replica.imaged(self.position, write_image(state))
         self._replica.installed(self.position, self.history)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import test_every_protocol
 import test_frames
+import test_merkle_map
 import test_pbft
 import test_pbft_nv_bad_o
 import test_pbft_restart
@@ -14,6 +15,7 @@ import test_pbft_vc_lie_p
 import test_pbft_vc_old_certs
 import test_seals
 import test_state_machine
+import test_state_transfer
 import test_turn
 
 from planted import checkpoints, durability, host_and_client, normal_case, view_changes, wire_and_crypto
@@ -50,6 +52,15 @@ def spoilt_states() -> None:
             test_pbft_st_lies.test_a_spoilt_state_is_noticed_and_fetched_from_somebody_else(liar, seed)
 
 
+def stale_states() -> None:
+    base, state = test_state_transfer.STATES[2:4]
+    test_state_transfer.test_a_state_arrives_whole_whatever_was_there_before(state, base)
+
+
+def forged_absences() -> None:
+    test_merkle_map.test_a_forged_proof_is_a_lie(test_merkle_map.absent_by_no_leaf, 40)
+
+
 def floods() -> None:
     test_turn.test_one_sender_cannot_fill_the_inbox()
 
@@ -69,7 +80,7 @@ SWARM: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(checkpoints.checkpoint_stable_with_weak_quorum, 14),
     PlantedBug(checkpoints.own_checkpoint_is_stable),
     PlantedBug(checkpoints.high_watermark_ignored, 15),
-    PlantedBug(checkpoints.parts_unverified, 16),
+    PlantedBug(checkpoints.nodes_unverified, 16),
     PlantedBug(view_changes.new_view_from_one_less, 7),
     PlantedBug(view_changes.new_view_for_any_view_change),
     PlantedBug(view_changes.proposals_of_new_view_believed, 6),
@@ -123,8 +134,9 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(view_changes.repeated_signers_accepted, 9, bad_certificates),
     PlantedBug(host_and_client.claims_unchecked, 9, bad_certificates),
     PlantedBug(wire_and_crypto.claims_open_for_any_view, 9, old_certificates),
-    PlantedBug(checkpoints.parts_unverified, 16, spoilt_states),
-    PlantedBug(checkpoints.manifest_unverified, 16, spoilt_states),
+    PlantedBug(checkpoints.nodes_unverified, 16, spoilt_states),
+    PlantedBug(checkpoints.stale_subtree_reused, 0, stale_states),
+    PlantedBug(checkpoints.absence_unverified, 0, forged_absences),
     PlantedBug(durability.summary_without_accepted, 0, summaries_bind),
     PlantedBug(durability.summary_without_prepared, 0, summaries_bind),
     PlantedBug(durability.summary_without_entered, 0, summaries_bind),

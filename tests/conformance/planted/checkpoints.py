@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from outvote.core.tally import Tally
-from outvote.machines.state_transfer import Fetcher, Manifest, Part
+from outvote.machines import merkle_proofs
+from outvote.machines.fetcher import Fetcher
+from outvote.machines.merkle_map import inner_digest
 from outvote.protocols.pbft import checkpoint
 from outvote.protocols.pbft.messages import (
     Checkpoint,
     CheckpointCertificate,
 )
 from outvote.protocols.pbft.state import State
-from outvote.types import Digest, Position, ReplicaId, Seal
+from outvote.types import DIGEST_BYTES, Digest, Position, ReplicaId, Seal
 from planted.bug import handle
 
 
@@ -43,22 +45,29 @@ def high_watermark_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(State, "in_window", lambda state, position: position > state.low)
 
 
-def parts_unverified(patch: pytest.MonkeyPatch) -> None:
-    """State transfer takes any part that it is given."""
-
-    def take(fetcher: Fetcher, sender: ReplicaId, part: Part, manifest: Manifest) -> None:
-        fetcher._parts.setdefault(part.index, part.data)
-        fetcher._asked.pop(part.index, None)
-        fetcher._finish(manifest)
-
-    patch.setattr(Fetcher, "_take_part", take)
+def nodes_unverified(patch: pytest.MonkeyPatch) -> None:
+    """State transfer takes any subtree that it is given: the digest of a child is not verified."""
+    patch.setattr(Fetcher, "_verify", lambda fetcher, digest, expected: None)
+    patch.setattr(Fetcher, "_check_whole", lambda fetcher: None)
 
 
-def manifest_unverified(patch: pytest.MonkeyPatch) -> None:
-    def take(fetcher: Fetcher, sender: ReplicaId, manifest: Manifest) -> None:
-        fetcher._manifest = manifest
-        fetcher._asked.clear()
-        fetcher._missing = list(range(len(manifest.parts) - 1, -1, -1))
-        fetcher._finish(manifest)
+def stale_subtree_reused(patch: pytest.MonkeyPatch) -> None:
+    """State transfer keeps what it has below a node, whatever digest was promised for it."""
+    original = Fetcher._want
 
-    patch.setattr(Fetcher, "_take_manifest", take)
+    def want(fetcher: Fetcher, path: str, digest: Digest) -> None:
+        if not path or fetcher.state.node(path) is None:
+            original(fetcher, path, digest)
+
+    patch.setattr(Fetcher, "_want", want)
+    patch.setattr(Fetcher, "_check_whole", lambda fetcher: None)
+
+
+def absence_unverified(patch: pytest.MonkeyPatch) -> None:
+    """A proof that ends at nothing is taken as one of absence, though its bitmap says that something is there."""
+
+    def above(step: merkle_proofs.Step, slot: int, below: Digest | None) -> Digest:
+        place = (step.bitmap & ((1 << slot) - 1)).bit_count() * DIGEST_BYTES
+        return inner_digest(step.bitmap, step.others[:place] + (below or b"") + step.others[place:])
+
+    patch.setattr(merkle_proofs, "_above", above)

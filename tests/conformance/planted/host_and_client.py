@@ -13,6 +13,7 @@ from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Delivery, Message
 from outvote.host.turn import Turn
 from outvote.machines.executor import Executor
+from outvote.machines.merkle_map import MerkleMap
 from outvote.machines.sessions import Sessions
 from outvote.types import ReplicaId, Seal
 from outvote.wire.client_messages import ReplyStatement
@@ -40,8 +41,8 @@ def client_table_not_in_state(patch: pytest.MonkeyPatch) -> None:
     """A replica that fetched the state knows of no request that was executed before."""
     original = Executor.install
 
-    def install(executor: Executor, data: bytes) -> None:
-        original(executor, data)
+    def install(executor: Executor, state: MerkleMap) -> None:
+        original(executor, state)
         executor._sessions = Sessions()
 
     patch.setattr(Executor, "install", install)
@@ -50,9 +51,9 @@ def client_table_not_in_state(patch: pytest.MonkeyPatch) -> None:
 def history_not_in_state(patch: pytest.MonkeyPatch) -> None:
     original = Executor.install
 
-    def install(executor: Executor, data: bytes) -> None:
+    def install(executor: Executor, state: MerkleMap) -> None:
         history = executor.history
-        original(executor, data)
+        original(executor, state)
         executor.history = history
 
     patch.setattr(Executor, "install", install)

@@ -1,11 +1,11 @@
-"""Offers a state of one position and then one of a lower position, and parts without number."""
+"""Offers a state of one position and then one of a lower position, and nodes without number."""
 
 from __future__ import annotations
 
 import msgspec
 
 from outvote.core.contract import Message
-from outvote.machines.state_transfer import PARTS_MAX, Manifest
+from outvote.machines.state_transfer import Found, Nodes
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
 
@@ -14,9 +14,10 @@ class HeightLiar(Behaviour):
     """What made others wait for a height that nobody has (CVE-2025-24371), and what made them ask for ever."""
 
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
-        if not isinstance(message, Manifest):
+        if not isinstance(message, Nodes):
             return [message]
         higher = msgspec.structs.replace(message, position=message.position + 1000)
         lower = msgspec.structs.replace(message, position=max(1, message.position - 1))
-        countless = Manifest(message.position, 1 << 40, (bytes(32),) * min(PARTS_MAX + 1, 2000))
+        endless = tuple([Found("0" * depth, 0xFFFF, bytes(33 * 16), ()) for depth in range(1000)])
+        countless = msgspec.structs.replace(message, found=endless)
         return [higher, lower, countless] if self.rng.random() < 0.5 else [countless, message]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from outvote.core.contract import Message
-from outvote.machines.state_transfer import Part
+from outvote.machines.state_transfer import Nodes
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
 
 
 class PartWithholder(Behaviour):
-    """Its manifests are good, so its parts are asked for."""
+    """Its inner nodes are good, so what is below them is asked for; no leaf ever comes."""
 
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
-        return [] if isinstance(message, Part) else [message]
+        if not isinstance(message, Nodes):
+            return [message]
+        return [msgspec.structs.replace(message, found=tuple([one for one in message.found if not one.leaves]))]
