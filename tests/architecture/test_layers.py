@@ -24,7 +24,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "configuration": ("core", "crypto", "machines", "wire.client_messages"),
     "protocols": ("core", "broadcast", "crypto.digests"),
     "client": ("core", "crypto", "wire", "machines", "configuration", "transport"),
-    "transport": ("configuration",),
+    "transport": ("configuration", "crypto"),
     "host": ("core", "crypto", "wire", "machines", "storage", "observe", "configuration", "transport"),
     "simulator": (
         "core",

@@ -198,7 +198,7 @@ def test_replicas_that_are_not_the_ones_of_cluster_toml(tmp_path: Path) -> None:
         machine = "outvote.machines.key_value:KeyValueStore"
         hosts = [f"127.0.0.1:{port}" for port in cluster.ports]
         create_cluster(other, name="pretend", machine=machine, replicas=4, hosts=hosts)
-        with pytest.raises(NotEnoughReplicas, match="does not show the certificate"):
+        with pytest.raises(NotEnoughReplicas, match="does not prove the key"):
             await Client.connect(other, config=HASTY)
 
     run(tmp_path, scene)
@@ -210,7 +210,7 @@ def test_a_replica_cannot_play_another(tmp_path: Path) -> None:
         first, second = (f"port = {port}" for port in cluster.ports[:2])
         text = text.replace(first, "port = X").replace(second, first).replace("port = X", second)
         (cluster.directory / "cluster.toml").write_text(text)
-        with pytest.raises(NotEnoughReplicas, match=r"2 of the 4 .*does not show the certificate"):
+        with pytest.raises(NotEnoughReplicas, match=r"2 of the 4 .*does not prove the key"):
             await Client.connect(cluster.directory, config=HASTY)
 
     run(tmp_path, scene)

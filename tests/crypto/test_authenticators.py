@@ -50,7 +50,7 @@ def opener(me: int) -> tuple[AuthenticatorOpener, Signatures]:
     other = signing_key_from_seed(b"d" * 32)
     signatures = Signatures(DOMAIN, {CLIENT: KEY.public, OTHER: other.public})
     made = AuthenticatorOpener(me, N, DOMAIN, signatures)
-    made.renew(CLIENT, session_key(me))
+    made.renew(CLIENT, 1, session_key(me))
     return made, signatures
 
 
@@ -91,7 +91,7 @@ def test_what_convinces_everybody_is_the_signature_alone() -> None:
 
 def test_a_changed_request_or_a_changed_name_convinces_nobody() -> None:
     made, _ = opener(2)
-    made.renew(OTHER, session_key(2, 5))
+    made.renew(OTHER, 1, session_key(2, 5))
     seal = sealer(0, 1, 2, 3).seal(REQUEST)
     for claim in (Claim(CLIENT, CHANGED, seal), Claim(OTHER, REQUEST, seal)):
         assert not made.opens_here(claim)
@@ -103,14 +103,26 @@ def test_after_a_refresh_the_old_key_is_refused() -> None:
     seal = sealer(0, 1, 2, 3).seal(REQUEST)
     unsigned = seal[:-64] + bytes(64)
     assert made.opens_here(Claim(CLIENT, REQUEST, unsigned))
-    made.renew(CLIENT, session_key(0, 1))
+    made.renew(CLIENT, 1, session_key(0, 1))
     assert not made.opens_here(Claim(CLIENT, REQUEST, unsigned))
     assert signatures.asked == 1
     renewed = sealer(0)
     renewed.renew(0, session_key(0, 1))
     assert made.opens_here(Claim(CLIENT, REQUEST, renewed.seal(REQUEST)[:-64] + bytes(64)))
-    made.forget(CLIENT)
+    made.forget(CLIENT, 1)
     assert not made.opens_here(Claim(CLIENT, REQUEST, renewed.seal(REQUEST)[:-64] + bytes(64)))
+
+
+def test_processes_that_share_an_identity_have_a_session_each() -> None:
+    made, _ = opener(0)
+    made.renew(CLIENT, 2, session_key(0, 9))
+    other = sealer()
+    other.renew(0, session_key(0, 9))
+    for one in (sealer(0), other):
+        assert made.opens_here(Claim(CLIENT, REQUEST, one.seal(REQUEST)[:-64] + bytes(64)))
+    made.forget(CLIENT, 1)
+    assert not made.opens_here(Claim(CLIENT, REQUEST, sealer(0).seal(REQUEST)[:-64] + bytes(64)))
+    assert made.opens_here(Claim(CLIENT, REQUEST, other.seal(REQUEST)[:-64] + bytes(64)))
 
 
 def test_without_a_session_key_the_signature_counts() -> None:

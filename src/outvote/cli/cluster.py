@@ -16,8 +16,14 @@ import msgspec
 
 from outvote.cli import endings
 from outvote.cli.serve import run_replica
-from outvote.configuration.files import CLUSTER_FILE, client_directory, create_cluster, replica_directory
-from outvote.configuration.genesis import Genesis, Parameters
+from outvote.configuration.files import (
+    CLUSTER_FILE,
+    client_directory,
+    create_cluster,
+    load_genesis,
+    replica_directory,
+)
+from outvote.configuration.genesis import Genesis, Parameters, channel_named, entry_name, form_named
 from outvote.configuration.machine_class import load_machine
 from outvote.core.quorums import faults
 from outvote.errors import Mistake, OutvoteError
@@ -25,6 +31,10 @@ from outvote.protocols.catalogue import protocol as protocol_named
 
 DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
 DEFAULT_REPLICAS: Final = 4
+PLAIN_WARNING: Final = (
+    'WARNING: channel = "plain": whoever sees the network reads every request and every answer. Nobody can change '
+    "them, since each record carries a MAC; but nothing is secret. Use it on a network of your own, or leave TLS on."
+)
 
 
 def init_cluster(
@@ -38,6 +48,8 @@ def init_cluster(
     name: str | None,
     protocol: str,
     settings: Sequence[str],
+    form: str = "signatures",
+    channel: str = "tls",
 ) -> int:
     """Make the files and print who gets which. Raises Mistake."""
     listed = [host.strip() for host in hosts.split(",")] if hosts is not None else None
@@ -51,6 +63,8 @@ def init_cluster(
         name=name,
         protocol=protocol,
         parameters=parameters_from(settings),
+        form=form,
+        channel=channel,
     )
     print("\n".join(_next_steps(directory, genesis)))
     return endings.DONE
@@ -67,10 +81,12 @@ def create(
     name: str | None = None,
     protocol: str = "pbft",
     parameters: Parameters | None = None,
+    form: str = "signatures",
+    channel: str = "tls",
 ) -> Genesis:
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
-    protocol_named(protocol)
+    protocol_named(entry_name(protocol, form))
     return create_cluster(
         directory,
         name=name if name is not None else _name_from(directory),
@@ -81,6 +97,8 @@ def create(
         clients=clients,
         protocol=protocol,
         parameters=parameters,
+        form=form_named(form),
+        channel=channel_named(channel),
     )
 
 
@@ -126,6 +144,8 @@ def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
         f"cluster {genesis.name}: {promise(genesis)}",
         f"public, for everybody: {directory / CLUSTER_FILE}",
     ]
+    if genesis.channel == "plain":
+        lines.append(PLAIN_WARNING)
     folders: dict[str, list[int]] = {}
     for replica in genesis.replicas:
         folders.setdefault(replica.host, []).append(replica.id)
@@ -158,6 +178,8 @@ def run_one(directory: Path, replica: int, data: Path | None, supervised: bool) 
     if supervised:
         threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
     try:
+        if not supervised and load_genesis(directory).channel == "plain":
+            endings.complain(PLAIN_WARNING)
         run_replica(directory, replica, data=data)
     except OutvoteError as error:
         return endings.ended_by(error)

@@ -26,7 +26,9 @@ from outvote.cli.demo_stage import HEIGHT_MIN, WIDTH_MIN, LiveStage, Mood, Pictu
 from outvote.cli.demo_watch import WATCHER, Watch
 from outvote.client.aio import Client
 from outvote.client.session import SessionConfig
+from outvote.configuration.genesis import ChannelKind, Form, channel_named, entry_name, form_named
 from outvote.errors import Mistake, OutvoteError
+from outvote.protocols.catalogue import protocol as protocol_named
 from outvote.simulator.checkers.linearizability import check
 from outvote.simulator.checkers.store_model import StoreModel
 from outvote.types import SECOND, ReplicaId
@@ -52,12 +54,16 @@ def run_demo(
     pace: Pace = "normal",
     plain: bool = False,
     acts: Sequence[int] = (1, 2, 3, 4),
+    form: str = "signatures",
+    channel: str = "tls",
 ) -> int:
     """Play, write the report, return the exit status: 0, 1 if anything was wrong, 130 after Ctrl-C.
 
     `plain`: no live display even on a terminal. Raises Mistake if the report cannot be written there.
     """
     check_writable(report_path)
+    kind = (form_named(form), channel_named(channel))
+    protocol_named(entry_name("pbft", form))
     console = Console(highlight=False)
     large = console.width >= WIDTH_MIN and console.height >= HEIGHT_MIN
     live = console.is_terminal and not console.is_dumb_terminal and large and not plain
@@ -66,7 +72,7 @@ def run_demo(
     directory = Path(tempfile.mkdtemp(prefix="outvote-demo-"))
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_told_to_stop(_perform(directory, stage, report, PACES[pace], acts)))
+            runner.run(_until_told_to_stop(_perform(directory, stage, report, PACES[pace], acts, kind)))
     except (asyncio.CancelledError, KeyboardInterrupt):
         stage.close()
         _print_line("stopped: the replicas and their directory are gone")
@@ -116,12 +122,19 @@ def _cancel_once(task: asyncio.Future[None]) -> None:
         task.cancel()
 
 
-async def _perform(directory: Path, stage: Stage, report: DemoReport, pace: float, acts: Sequence[int]) -> None:
+async def _perform(
+    directory: Path,
+    stage: Stage,
+    report: DemoReport,
+    pace: float,
+    acts: Sequence[int],
+    kind: tuple[Form, ChannelKind],
+) -> None:
     """From the first key to the last digest. What goes wrong becomes a complaint in the report."""
     names = [f"load-{number}" for number in range(LOAD_CLIENTS)]
     stage.act(0, "setting the stage")
     stage.say("Keys, certificates and a genesis file for four replicas; no Docker, no configuration.")
-    cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE])
+    cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE], *kind)
     watch = Watch(cluster)
     load = Load([])
     story = demo_acts.Story(cluster, load, watch, stage, report, pace)

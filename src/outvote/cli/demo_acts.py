@@ -116,7 +116,7 @@ async def fault_free(story: Story) -> None:
     facts.decisions = watch.position() - position_before
     facts.messages = {name: amount - before[name] for name, amount in watch.sent().items()}
     facts.messages_per_decision = round(sum(facts.messages.values()) / max(1, facts.decisions), 3)
-    facts.formula_value = protocol(story.cluster.genesis.protocol).formula(N)
+    facts.formula_value = protocol(story.cluster.genesis.entry).formula(N)
     facts.explanation = explained(facts.messages_per_decision, facts.formula_value, watch.view() - view_before)
     stage.event(
         f"{facts.messages_per_decision:.2f} messages per decision; the paper's 2n(n-1) is {facts.formula_value}", "good"

@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from outvote.cli.traitor import NOW
 from outvote.configuration.files import create_cluster
-from outvote.configuration.genesis import Genesis, Parameters
+from outvote.configuration.genesis import ChannelKind, Form, Genesis, Parameters
 from outvote.errors import Mistake
 from outvote.types import Nanos, Position, ReplicaId
 
@@ -101,7 +101,9 @@ class ReplicaProcess:
 class DemoCluster:
     """Four replicas on free loopback ports below `directory`."""
 
-    def __init__(self, directory: Path, clients: list[str]) -> None:
+    def __init__(
+        self, directory: Path, clients: list[str], form: Form = "signatures", channel: ChannelKind = "tls"
+    ) -> None:
         self.directory = directory
         self.genesis: Genesis = create_cluster(
             directory,
@@ -111,6 +113,8 @@ class DemoCluster:
             hosts=[f"127.0.0.1:{port}" for port in free_ports(N)],
             clients=clients,
             parameters=Parameters(view_timeout_ms=500, checkpoint_interval=64, window=128),
+            form=form,
+            channel=channel,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}
 

@@ -111,7 +111,7 @@ class Watch:
 
     def sent(self) -> dict[str, int]:
         """Messages of the types that the formula counts, over all replicas, by type."""
-        ordering = protocol(self._cluster.genesis.protocol).ordering
+        ordering = protocol(self._cluster.genesis.entry).ordering
         return {
             name: sum(report.counters.get(f"{name}_sent", 0) for report in self.reports if report is not None)
             for name in ordering

@@ -83,6 +83,16 @@ Replicas = Annotated[
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 Value = Annotated[str, typer.Argument(metavar="VALUE")]
 ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
+Form = Annotated[
+    str | None,
+    typer.Option(
+        "--form", metavar="FORM", help="signatures, or authenticators: MACs instead of them. Default: signatures."
+    ),
+]
+Channel = Annotated[
+    str | None,
+    typer.Option("--channel", metavar="KIND", help="tls, or plain: TCP with MACs, readable by anybody. Default: tls."),
+]
 Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")]
 DaskAddress = Annotated[
     str,
@@ -129,6 +139,8 @@ def init(
     base_port: Annotated[int, typer.Option(metavar="PORT", help="Replica i listens on PORT + i.")] = 7000,
     name: Annotated[str | None, typer.Option(help="The cluster's name. Default: its directory's.")] = None,
     protocol: ProtocolName = "pbft",
+    form: Form = None,
+    channel: Channel = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -149,6 +161,8 @@ def init(
         name=name,
         protocol=protocol,
         settings=settings or (),
+        form=form or "signatures",
+        channel=channel or "tls",
     )
 
 
@@ -184,21 +198,30 @@ def demo(
     report: Annotated[Path, typer.Option(metavar="FILE", help="Where the report goes.")] = Path(
         "demo-report.json"
     ),
+    form: Form = None,
+    channel: Channel = None,
 ) -> int:
     """Watch a cluster on this machine under attack, and the proof that it stayed right."""
     from outvote.cli.demo import run_demo
 
     return run_demo(
-        report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4)
+        report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4),
+        form=form or "signatures", channel=channel or "tls",
     )
 
 
 @app.command(rich_help_panel=_TRY, epilog="Your own class: outvote up bank-cluster --machine bank:Ledger")
-def up(directory: Directory = _DIRECTORY, replicas: Replicas = None, machine: Machine = None) -> int:
+def up(
+    directory: Directory = _DIRECTORY,
+    replicas: Replicas = None,
+    machine: Machine = None,
+    form: Form = None,
+    channel: Channel = None,
+) -> int:
     """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
     from outvote.cli.supervise import up as run_all
 
-    return run_all(directory, replicas, machine)
+    return run_all(directory, replicas, machine, form, channel)
 
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
@@ -402,13 +425,16 @@ def simulate(
         typer.Option(metavar="N", help="How many. Default: 200 of the swarm; else a thorough search."),
     ] = None,
     first: Annotated[int, typer.Option(metavar="SEED", help="The first seed.")] = 0,
+    form: Form = None,
     workers: Workers = None,
     dask: DaskAddress = "",
     as_json: AsJson = False,
 ) -> int:
     """Run simulated clusters under faults and lies, and check every invariant."""
     from outvote.cli.simulate import simulate as run_simulations
+    from outvote.configuration.genesis import entry_name
 
+    protocol = entry_name(protocol, form or "signatures")
     return run_simulations(protocol, seeds, first, _processes(workers), as_json, campaign, dask)
 
 

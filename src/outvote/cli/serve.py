@@ -44,7 +44,7 @@ def make_node(
     """A node from a cluster's directory. Raises Mistake; needs a running event loop."""
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
-    entry = protocol(genesis.protocol)
+    entry = protocol(genesis.entry)
     parameters = {name: getattr(genesis.parameters, name) for name in genesis.parameters.__struct_fields__}
     return Node(
         genesis,
@@ -70,6 +70,8 @@ async def serve(make: Callable[[], Node], ready: Callable[[Node], None], say: Ca
     for name in (signal.SIGTERM, signal.SIGINT):
         with suppress(NotImplementedError):  # Windows: Ctrl-C arrives as KeyboardInterrupt instead
             loop.add_signal_handler(name, stop.set)
+    if hasattr(signal, "SIGUSR1"):
+        loop.add_signal_handler(signal.SIGUSR1, node.refresh_keys)
     ready(node)
     stopping = loop.create_task(stop.wait())
     await asyncio.wait((stopping, asyncio.ensure_future(node.finished)), return_when=asyncio.FIRST_COMPLETED)

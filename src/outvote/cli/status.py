@@ -164,6 +164,9 @@ class Inquiry:
     def lost(self, replica: ReplicaId) -> None:
         self._news.set()
 
+    def keyed(self, replica: ReplicaId, key: bytes) -> None:
+        """A question carries no authenticator."""
+
     def heard(self, replica: ReplicaId, message: ToClient) -> None:
         if isinstance(message, Report) and message.nonce == self._nonce and message.replica == replica:
             self._reports[replica] = message

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
-from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, clients_present, create, promise
+from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, PLAIN_WARNING, clients_present, create, promise
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
@@ -46,10 +46,15 @@ _PORT_STEP: Final = 100
 _LAST_PORT: Final = 60_000
 
 
-def up(directory: Path, replicas: int | None, machine: str | None) -> int:
+def up(
+    directory: Path, replicas: int | None, machine: str | None, form: str | None = None, channel: str | None = None
+) -> int:
     """Create the cluster if there is none, run it until Ctrl-C or SIGTERM. Raises Mistake."""
     existing = (directory / CLUSTER_FILE).exists()
-    genesis = _existing(directory, replicas, machine) if existing else _fresh(directory, replicas, machine)
+    make = _existing if existing else _fresh
+    genesis = make(directory, replicas, machine, form, channel)
+    if genesis.channel == "plain":
+        print(PLAIN_WARNING, file=sys.stderr)
     descriptor = _only_one(directory)
     try:
         return asyncio.run(_Supervisor(directory, genesis, existing).run())
@@ -57,21 +62,31 @@ def up(directory: Path, replicas: int | None, machine: str | None) -> int:
         os.close(descriptor)
 
 
-def _existing(directory: Path, replicas: int | None, machine: str | None) -> Genesis:
+def _existing(
+    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None
+) -> Genesis:
     genesis = load_genesis(directory)
     advice = "leave the option away, or name another directory"
     if replicas is not None and replicas != genesis.n:
         raise Mistake(f"the cluster in {directory} has {genesis.n} replicas, not {replicas}: {advice}")
     if machine is not None and machine != genesis.machine:
         raise Mistake(f"the cluster in {directory} replicates {genesis.machine}, not {machine}: {advice}")
+    for name, wanted, there in (("form", form, genesis.form), ("channel", channel, genesis.channel)):
+        if wanted is not None and wanted != there:
+            raise Mistake(f'the cluster in {directory} has {name} = "{there}", not "{wanted}": {advice}')
     load_machine(genesis.machine)
     return genesis
 
 
-def _fresh(directory: Path, replicas: int | None, machine: str | None) -> Genesis:
+def _fresh(
+    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None
+) -> Genesis:
     count = DEFAULT_REPLICAS if replicas is None else replicas
     hosts = [f"127.0.0.1:{port}" for port in _free_ports(count)]
-    return create(directory, machine=machine or DEFAULT_MACHINE, replicas=count, hosts=hosts)
+    return create(
+        directory, machine=machine or DEFAULT_MACHINE, replicas=count, hosts=hosts,
+        form=form or "signatures", channel=channel or "tls",
+    )
 
 
 def _free_ports(count: int) -> range:

@@ -72,7 +72,7 @@ class Tongue:
     def __init__(self, directory: Path, replica: ReplicaId) -> None:
         genesis = load_genesis(directory)
         self._replica = replica
-        self._protocol = protocol(genesis.protocol)
+        self._protocol = protocol(genesis.entry)
         self._voice: TraitorVoice | None = None
 
     def voice_of(self, voice: Voice) -> Voice:

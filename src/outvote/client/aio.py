@@ -27,6 +27,7 @@ from outvote.configuration.files import PartyKeys, load_client_keys, load_genesi
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.core.committee import Committee
+from outvote.crypto.authenticators import AuthenticatorSealer
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
 from outvote.machines.interface import CommandInterface, describe
@@ -99,10 +100,14 @@ class Client:
         self.config = config or SessionConfig(first_number=time.time_ns() // 1000)
         self._identity = genesis.identity()
         seal_domain = domain(self._identity, genesis.epoch)
+        signer = Ed25519Sealer(seal_domain, keys.signing)
+        self._vector: AuthenticatorSealer | None = None
+        if genesis.form == "authenticators":
+            self._vector = AuthenticatorSealer(seal_domain, genesis.n, signer)
         self.session = Session(
             keys.party,
             self.committee,
-            Ed25519Sealer(seal_domain, keys.signing),
+            self._vector or signer,
             Ed25519Opener(seal_domain, genesis.public_keys(), REMEMBERED_SEALS),
             self.config,
         )
@@ -321,8 +326,18 @@ class Client:
         self.session.connected(replica)
         self._schedule()
 
+    def keyed(self, replica: ReplicaId, key: bytes) -> None:
+        if self._vector is not None:
+            self._vector.renew(replica, key)
+
+    def refresh_keys(self) -> None:
+        """Have all session keys agreed on anew, now; the replicas refuse the old ones afterwards."""
+        self._connections.refresh_keys()
+
     def lost(self, replica: ReplicaId) -> None:
         self._greeted[replica] = False
+        if self._vector is not None:
+            self._vector.forget(replica)
         self.session.disconnected(replica)
         self._arrival.set()
 

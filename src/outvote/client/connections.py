@@ -1,7 +1,7 @@
-"""One TLS connection to each replica, made again and again in the background.
+"""One connection to each replica, made again and again in the background.
 
-A replica is known by the certificate that cluster.toml names for it, so what arrives on its connection is its own
-word, whatever else it is.
+A replica is known by the certificate or the key that cluster.toml names for it, so what arrives on its connection is
+its own word, whatever else it is.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import msgspec
 
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
+from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie
+from outvote.transport.sides import Sides
 from outvote.transport.sockets import tune
-from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
     OUTSTANDING_MAX,
@@ -46,6 +47,8 @@ class Listener(Protocol):
 
     def lost(self, replica: ReplicaId) -> None: ...
 
+    def keyed(self, replica: ReplicaId, key: bytes) -> None: ...  # of this replica's entry in authenticators
+
     def heard(self, replica: ReplicaId, message: ToClient) -> None: ...
 
 
@@ -58,7 +61,9 @@ class _Link(asyncio.Protocol):
         self.ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()  # and why
         self.usable = False  # the replica has proven who it is, and reads what it is sent
         self._owner = owner
-        self._channel = TlsChannel(owner.side)
+        self._channel = owner.sides[replica].open()
+        self._keys: SessionKeys | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._splitter = FrameSplitter(REPLY_BYTES_MAX)
         self._transport: asyncio.Transport | None = None
         self._met = False
@@ -76,6 +81,8 @@ class _Link(asyncio.Protocol):
             plaintext = channel.receive(data)
             if not self._met and channel.established:
                 self._meet()
+            if channel.keys is not self._keys and channel.keys is not None:
+                self._renewed(channel.keys)
             if channel.waiting and self._transport is not None:
                 self._transport.write(channel.take())
             if plaintext:
@@ -94,11 +101,24 @@ class _Link(asyncio.Protocol):
         self.begun.set_result(None)
         self._owner.listener.opened(self.replica)
 
+    def _renewed(self, keys: SessionKeys) -> None:
+        self._keys = keys
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(self._owner.refresh_s, self.refresh_keys)
+        self._owner.listener.keyed(self.replica, keys.requests)
+
+    def refresh_keys(self) -> None:
+        """Have session keys agreed on anew; a replica that does not answer will end the connection itself."""
+        self._channel.refresh()
+        if self._channel.waiting and self._transport is not None:
+            self._transport.write(self._channel.take())
+
     def _in_words(self, text: str) -> str:
         if " alert " in text:
             return f"{REJECTION}: is it in the replica's cluster.toml? ({text})"
         if not self._met:
-            return f"it does not show the certificate that cluster.toml names for it ({text})"
+            return f"it does not prove the key that cluster.toml names for it ({text})"
         return f"it sent what no correct replica sends: {text}"
 
     def write(self, data: bytes) -> None:
@@ -113,6 +133,8 @@ class _Link(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.usable = False
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.begun.done():
             self.begun.set_result(None)
         if not self.ended.done():
@@ -139,9 +161,9 @@ class Connections:
     """Keeps one link to every replica; `problems` says of each that is away what was seen last."""
 
     def __init__(self, genesis: Genesis, keys: PartyKeys, listener: Listener) -> None:
-        certificates = genesis.certificates()
-        pinned = PinnedCertificates({replica: certificates[replica] for replica in range(genesis.n)})
-        self.side = TlsSide(pinned.dialing_context(keys), pinned, accepting=False)
+        sides = Sides(genesis, keys)
+        self.sides = [sides.dialing(replica) for replica in range(genesis.n)]
+        self.refresh_s = genesis.session_key_seconds
         self.listener = listener
         self.links: list[_Link | None] = [None] * genesis.n  # a link is in it from the handshake to the end
         self.problems: dict[ReplicaId, str] = {}
@@ -163,6 +185,12 @@ class Connections:
     def is_open(self, replica: ReplicaId) -> bool:
         link = self.links[replica]
         return link is not None and link.usable
+
+    def refresh_keys(self) -> None:
+        """Have all session keys agreed on anew, now."""
+        for link in self.links:
+            if link is not None:
+                link.refresh_keys()
 
     async def close(self) -> None:
         """Flushes what was written, as far as the replicas read."""

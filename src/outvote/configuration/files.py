@@ -26,7 +26,9 @@ from outvote.configuration.certificates import (
     mint_certificate,
 )
 from outvote.configuration.genesis import (
+    ChannelKind,
     ClientEntry,
+    Form,
     Genesis,
     Parameters,
     ReplicaEntry,
@@ -73,6 +75,8 @@ def create_cluster(
     clients: Sequence[str] = ("default",),
     protocol: str = "pbft",
     parameters: Parameters | None = None,
+    form: Form = "signatures",
+    channel: ChannelKind = "tls",
 ) -> Genesis:
     """Make keys and certificates for everybody, and write the directory.
 
@@ -106,6 +110,8 @@ def create_cluster(
             for number, client in enumerate(clients)
         ),
         parameters=parameters or Parameters(),
+        form=form,
+        channel=channel,
     )
     genesis.check()
     try:

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import tomli_w
@@ -25,9 +25,35 @@ CLIENTS_MAX: Final = 4096  # each costs 900 bytes of cluster.toml and a certific
 LAST_CLIENT: Final = (1 << 31) - 1
 EPOCH_MAX: Final = (1 << 63) - 1
 
+Form = Literal["signatures", "authenticators"]
+ChannelKind = Literal["tls", "plain"]
+FORMS: Final[tuple[Form, ...]] = ("signatures", "authenticators")
+CHANNELS: Final[tuple[ChannelKind, ...]] = ("tls", "plain")
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")  # becomes a directory's name, so no slash
 _MACHINE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
+
+
+def entry_name(protocol: str, form: str) -> str:
+    """What the catalogue of protocols calls a protocol in one of its forms. Raises Mistake for another form."""
+    return protocol if form_named(form) == "signatures" else f"{protocol}-{form}"
+
+
+def form_named(text: str) -> Form:
+    """Raises Mistake unless it is one."""
+    for form in FORMS:
+        if text == form:
+            return form
+    raise Mistake(f"there is no form {text!r}: choose {' or '.join(FORMS)}")
+
+
+def channel_named(text: str) -> ChannelKind:
+    """Raises Mistake unless it is one."""
+    for channel in CHANNELS:
+        if text == channel:
+            return channel
+    raise Mistake(f"there is no channel {text!r}: choose {' or '.join(CHANNELS)}")
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +123,19 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replicas: tuple[ReplicaEntry, ...]
     clients: tuple[ClientEntry, ...] = ()
     parameters: Parameters = Parameters()
+    form: Form = "signatures"  # how replicas and clients vouch for what they say
+    channel: ChannelKind = "tls"  # "plain" has MACs instead, and no secrecy
+    session_key_seconds: int = 3600  # session keys are agreed on anew that often
+
+    @property
+    def entry(self) -> str:
+        """The name of protocol and form together in the catalogue of protocols."""
+        return entry_name(self.protocol, self.form)
+
+    @property
+    def has_session_keys(self) -> bool:
+        """Whether parties agree on session keys: for MACs on frames, for authenticators of requests, or for both."""
+        return self.channel == "plain" or self.form == "authenticators"
 
     @property
     def n(self) -> int:
@@ -129,11 +168,12 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """SHA-256 over everything but addresses, by value rather than spelling."""
         keys, certificates = self.public_keys(), self.certificates()
         values = (
-            "outvote genesis 1",
+            "outvote genesis 2",
             (self.name, self.protocol, self.epoch, self.machine),
             [(replica.id, keys[replica.id], certificates[replica.id]) for replica in self.replicas],
             [(client.id, client.name, keys[client.id], certificates[client.id]) for client in self.clients],
             msgspec.structs.astuple(self.parameters),
+            (self.form, self.channel, self.session_key_seconds),
         )
         return sha256(msgspec.msgpack.encode(values)).digest()
 
@@ -144,6 +184,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise Mistake(f'protocol = {self.protocol!r} is not the name of a protocol: write "pbft"')
         if not _MACHINE.fullmatch(self.machine):
             raise Mistake(f'machine = {self.machine!r} names no class: write it as "package.module:Class"')
+        _between("session_key_seconds", self.session_key_seconds, 10, 86_400, "an exchange of keys takes a while")
         _between("epoch", self.epoch, 0, EPOCH_MAX, "epochs are counted from 0")
         check_size(len(self.replicas))
         if [replica.id for replica in self.replicas] != list(range(len(self.replicas))):

@@ -122,8 +122,8 @@ class Request(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
         return self.client, self.number
 
     def size_bytes(self) -> int:
-        """Upper bound of the encoding: 5 bytes a length prefix, 100 for the fixed fields."""
-        return 100 + sum(len(operation) + 5 for operation in self.operations)
+        """Upper bound of the encoding: 5 bytes a length prefix, 36 for the fixed fields, and the seal."""
+        return 36 + len(self.seal) + sum([len(operation) + 5 for operation in self.operations])
 
 
 class Delivery(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

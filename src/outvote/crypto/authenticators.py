@@ -101,15 +101,19 @@ class AuthenticatorOpener:
         self._signatures = signatures
         self._entry = slice(vector_bytes(me), vector_bytes(me + 1))
         self._whole = authenticator_bytes(n)
-        self._codes: dict[PartyId, Any] = {}  # one a client of the genesis
+        self._codes: dict[PartyId, dict[int, Any]] = {}  # of a client of the genesis, one a session
 
-    def renew(self, client: ClientId, key: bytes) -> None:
-        """A client's new session key; what carries an entry under the old one needs its signature from now on."""
-        self._codes[client] = blake2b(key=key, digest_size=MAC_BYTES)
+    def renew(self, client: ClientId, session: int, key: bytes) -> None:
+        """The new key of a session with a client; what carries an entry under its old one needs the signature from now
+        on. Whoever calls bounds a client's sessions: each costs a MAC where no entry is good."""
+        self._codes.setdefault(client, {})[session] = blake2b(key=key, digest_size=MAC_BYTES)
 
-    def forget(self, client: ClientId) -> None:
-        """No session with this client any more."""
-        self._codes.pop(client, None)
+    def forget(self, client: ClientId, session: int) -> None:
+        """The session is over."""
+        codes = self._codes.get(client, {})
+        codes.pop(session, None)
+        if not codes:
+            self._codes.pop(client, None)
 
     def opens(self, claim: Claim) -> bool:
         """Whether the signature is the signer's, over exactly this statement: it convinces everybody."""
@@ -121,10 +125,12 @@ class AuthenticatorOpener:
     def opens_here(self, claim: Claim) -> bool:
         """Whether this replica may be sure, by its own entry or else by the signature."""
         signer, statement, seal = claim
-        keyed = self._codes.get(signer)
-        if keyed is not None and len(seal) == self._whole and seal[0] == self._n:
-            code = keyed.copy()
-            code.update(sealed_bytes(self._domain, statement))
-            if compare_digest(code.digest(), seal[self._entry]):
-                return True
+        codes = self._codes.get(signer)
+        if codes is not None and len(seal) == self._whole and seal[0] == self._n:
+            covered, entry = sealed_bytes(self._domain, statement), seal[self._entry]
+            for keyed in codes.values():
+                code = keyed.copy()
+                code.update(covered)
+                if compare_digest(code.digest(), entry):
+                    return True
         return self.opens(claim)

@@ -157,7 +157,7 @@ class DialingExchange:
 class AcceptingExchange:
     """The side that answers. Good for one exchange. `party` has proven itself only once `proven` has returned."""
 
-    __slots__ = ("_agreed", "_counter", "_identity", "_keys", "answer", "party")
+    __slots__ = ("_agreed", "_counter", "_identity", "_keys", "answer", "back", "party")
 
     def __init__(self, identity: Identity, offer: bytes, wall: Nanos, party: PartyId | None = None) -> None:
         """`party`: who it must be, if that is known already. Raises Lie for anything but a new offer to us.
@@ -173,6 +173,7 @@ class AcceptingExchange:
         self._agreed = _agreed(identity.domain, theirs, ours)
         self._keys = _derive(secret, theirs.public, self._agreed)
         self.party = theirs.sender
+        self.back = self._keys.back  # for what we say from now on, to whoever made the offer
         self.answer = _encode(_Offered(ours, identity.sealer.seal(ours)))
 
     def proven(self, proof: bytes) -> SessionKeys:

@@ -42,7 +42,10 @@ _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowE
 class ClientGate:
     """All client connections of one replica."""
 
-    __slots__ = ("_connections", "_count", "_malformed", "_observer", "_on_lost", "_on_message", "_unflushed", "_wake")
+    __slots__ = (
+        "_connections", "_count", "_malformed", "_observer", "_on_lost", "_on_message", "_request_seal_bytes",
+        "_unflushed", "_wake",
+    )
 
     def __init__(
         self,
@@ -51,13 +54,15 @@ class ClientGate:
         on_message: Callable[[ClientId, ToReplica], None],
         on_lost: Callable[[ClientId], None],
         wake: Callable[[], None],
+        request_seal_bytes: tuple[int, ...] = (SEAL_BYTES,),
     ) -> None:
         """`on_message`: an admitted message; `on_lost`: a client's last connection is gone; `wake`: see to it
-        that `flush` is called in this loop pass."""
+        that `flush` is called in this loop pass; `request_seal_bytes`: lengths that a request's seal may have."""
         self._observer = observer
         self._on_message = on_message
         self._on_lost = on_lost
         self._wake = wake
+        self._request_seal_bytes = request_seal_bytes
         self._connections: dict[ClientId, list[SecureConnection]] = {}
         self._count = 0
         self._malformed: dict[SecureConnection, int] = {}
@@ -112,7 +117,7 @@ class ClientGate:
                 if request.client != client:
                     self._complain(connection, f"a request in the name of client {request.client}")
                     continue
-                reason = refusal_reason(request)
+                reason = refusal_reason(request, self._request_seal_bytes)
                 if reason:
                     self._observer.count("client_request_refused")
                     self._send(connection, encode_client_message(Refusal(request.number, reason)))
@@ -165,7 +170,7 @@ class ClientGate:
         connection.close()
 
 
-def refusal_reason(request: Request) -> str:
+def refusal_reason(request: Request, seal_bytes: tuple[int, ...] = (SEAL_BYTES,)) -> str:
     """Why a well-formed request may not enter; empty if it may. Needs no state: the client's own numbers tell how
     many of its requests it has not acknowledged."""
     if not 0 <= request.acknowledged < request.number:
@@ -174,9 +179,10 @@ def refusal_reason(request: Request) -> str:
         return f"more than {OUTSTANDING_MAX} requests are not acknowledged: wait for answers first"
     if not 1 <= len(request.operations) <= OPERATIONS_MAX:
         return f"a request has 1 to {OPERATIONS_MAX} operations, not {len(request.operations)}: split it"
-    size = request.size_bytes()
+    size = request.size_bytes() - len(request.seal) + SEAL_BYTES  # an authenticator's length is not the client's fault
     if size > REQUEST_BYTES_MAX:
         return f"a request has at most {REQUEST_BYTES_MAX} bytes, not {size}: split it"
-    if len(request.seal) != SEAL_BYTES:
-        return f"a request's seal has {SEAL_BYTES} bytes, not {len(request.seal)}"
+    if len(request.seal) not in seal_bytes:
+        expected = " or ".join(str(length) for length in seal_bytes)
+        return f"a request's seal has {expected} bytes, not {len(request.seal)}"
     return ""

@@ -1,4 +1,4 @@
-"""One connection: TLS below, frames above. What a connection means is decided by its two subclasses' owners.
+"""One connection: a safe channel below, frames above. What a connection means is decided by its two subclasses' owners.
 
 Whatever the other end sends can end its own connection and nothing else: every fault is a Lie, caught here,
 told to the observer, and never seen by the event loop.
@@ -11,16 +11,18 @@ from abc import abstractmethod
 from collections import deque
 from typing import Final, cast
 
+from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie
 from outvote.host.ports import Observer
+from outvote.transport.channel import Side
 from outvote.transport.sockets import tune
-from outvote.transport.tls import TlsChannel, TlsSide
 from outvote.types import PartyId
 from outvote.wire.frames import PREFIX_BYTES, FrameSplitter
 
 NOBODY: Final = -1  # the party of an observer's `lie` while the other end has not proven who it is
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0  # from accepting to knowing who it is, however busily bytes trickle in
+_REFRESH_WITHIN_S: Final = 10.0  # from asking for new session keys to having them
 _GOODBYE_TIMEOUT_S: Final = 5.0  # for the other end to read our last words
 _WRITE_BYTES: Final = 256 * 1024  # joined, encrypted and written at a time
 _SOCKET_BUFFER_BYTES: Final = 1024 * 1024  # waiting in the transport before we keep frames in our own queue
@@ -66,13 +68,15 @@ class FrameQueue:
 
 
 class SecureConnection(asyncio.Protocol):
-    """TLS and frames over one TCP connection."""
+    """A channel and frames over one TCP connection."""
 
     __slots__ = (
         "_channel",
+        "_keys",
         "_loop",
         "_observer",
         "_paused",
+        "_refresh_s",
         "_timer",
         "_transport",
         "address",
@@ -86,11 +90,15 @@ class SecureConnection(asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        side: TlsSide,
+        side: Side,
         observer: Observer,
+        refresh_s: float,
     ) -> None:
+        """`refresh_s`: session keys, if the channel has any, are agreed on anew that often."""
         self._loop = loop
-        self._channel = TlsChannel(side)
+        self._channel = side.open()
+        self._keys: SessionKeys | None = None
+        self._refresh_s = refresh_s
         self._observer = observer
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -105,6 +113,10 @@ class SecureConnection(asyncio.Protocol):
     @abstractmethod
     def joined(self) -> None:
         """`party` has proven who it is. Raises Lie if it should not be here."""
+
+    def renewed(self, keys: SessionKeys) -> None:
+        """The first session keys of the channel, before `joined`, or newer ones, which the old ones give way to.
+        Raises Lie if the party should have none."""
 
     @abstractmethod
     def received(self, bodies: list[bytes]) -> None:
@@ -138,8 +150,12 @@ class SecureConnection(asyncio.Protocol):
                     return
                 self._stop_timer()
                 self.party = channel.identity()
+                if channel.keys is not None:
+                    self._take_keys(channel.keys)
                 self.joined()
                 self.flush()
+            elif channel.keys is not self._keys and channel.keys is not None:
+                self._take_keys(channel.keys)
             if plaintext and self.open:
                 bodies = self.splitter.feed(plaintext)
                 if bodies:
@@ -149,6 +165,29 @@ class SecureConnection(asyncio.Protocol):
             return
         if channel.finished:
             self.close()
+
+    def refresh_keys(self) -> None:
+        """Have session keys agreed on anew, now; nothing happens on a channel without any."""
+        if self.open and self.party != NOBODY:
+            self._channel.refresh()
+            if self._channel.waiting:
+                self._write(self._channel.take())
+
+    def _take_keys(self, keys: SessionKeys) -> None:
+        self._keys = keys
+        self._observer.count("session_keys")
+        self._stop_timer()
+        self._timer = self._loop.call_later(self._refresh_s, self._refresh_due)
+        self.renewed(keys)
+
+    def _refresh_due(self) -> None:
+        """Ask for new keys; whoever does not come to them in time speaks to us no longer."""
+        self.refresh_keys()
+        self._timer = self._loop.call_later(_REFRESH_WITHIN_S, self._refresh_overdue)
+
+    def _refresh_overdue(self) -> None:
+        if self.open:
+            self.lied("link", f"its session keys are older than {self._refresh_s:g} s")
 
     def lied(self, kind: str, text: str) -> None:
         """Tell the observer and end the connection."""
@@ -201,6 +240,8 @@ class SecureConnection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.open and self.party != NOBODY and self._channel.cut:
+            self._observer.count("record_cut")
         self.open = False
         self._stop_timer()
         self._transport = None  # aborting one that is gone would end it a second time
@@ -215,7 +256,7 @@ class SecureConnection(asyncio.Protocol):
 
     def _handshake_overdue(self) -> None:
         if self.open and self.party == NOBODY:
-            self.lied("link", f"no TLS handshake within {HANDSHAKE_TIMEOUT_S:g} s")
+            self.lied("link", f"no handshake within {HANDSHAKE_TIMEOUT_S:g} s")
             self.abort()
 
     def _stop_timer(self) -> None:

@@ -18,10 +18,11 @@ from outvote.configuration.genesis import Genesis
 from outvote.errors import Lie
 from outvote.host.client_gate import ClientGate
 from outvote.host.connection import FrameQueue, SecureConnection
-from outvote.host.listener import Listener
+from outvote.host.listener import ClientKeys, Listener, NoClientKeys
 from outvote.host.ports import Observer
-from outvote.transport.tls import PinnedCertificates, TlsSide
-from outvote.types import ClientId, PartyId, ReplicaId
+from outvote.transport.channel import Side
+from outvote.transport.sides import Sides
+from outvote.types import SEAL_BYTES, ClientId, PartyId, ReplicaId
 from outvote.wire.client_messages import ToClient, ToReplica
 from outvote.wire.frames import FRAME_BYTES_MAX, PREFIX_BYTES
 
@@ -40,7 +41,8 @@ class Links:
 
     `on_replica_frame(replica, body)`: a whole frame of an authenticated replica, not decoded. `on_client_message
     (client, message)`: decoded and within the limits; seals are not verified. `on_client_lost(client)`: its last
-    connection is gone. `on_replica_connected(replica)`: our link to it has come up. Callbacks must not raise.
+    connection is gone. `on_replica_connected(replica)`: our link to it has come up. Callbacks must not
+    raise. `client_keys` is told the keys of clients' authenticators.
     """
 
     def __init__(
@@ -53,13 +55,13 @@ class Links:
         on_client_message: Callable[[ClientId, ToReplica], None],
         on_client_lost: Callable[[ClientId], None] | None = None,
         on_replica_connected: Callable[[ReplicaId], None] | None = None,
+        client_keys: ClientKeys | None = None,
+        request_seal_bytes: tuple[int, ...] = (SEAL_BYTES,),
         listen: tuple[str, int] | None = None,
     ) -> None:
         """`keys`: of this replica. `listen`: an address other than the one in the genesis, which the others dial.
         Raises Mistake if the TLS files do not work. Needs a running event loop."""
-        certificates = genesis.certificates()
-        replicas = PinnedCertificates({replica.id: certificates[replica.id] for replica in genesis.replicas})
-        everybody = PinnedCertificates(certificates)
+        sides = Sides(genesis, keys)
         addresses = genesis.addresses()
         self.me = keys.party
         self._observer = observer
@@ -68,14 +70,14 @@ class Links:
         self._scheduled = False
         self._unflushed: dict[OutgoingLink, None] = {}
         self._dialing: list[asyncio.Task[None]] = []
-        side = TlsSide(replicas.dialing_context(keys), replicas, accepting=False)
         self._outgoing: dict[ReplicaId, OutgoingLink] = {
             replica: OutgoingLink(
                 replica,
                 addresses[replica],
-                side,
+                sides.dialing(replica),
                 observer,
                 on_replica_connected or _nobody,
+                genesis.session_key_seconds,
             )
             for replica in addresses
             if replica != self.me
@@ -85,12 +87,15 @@ class Links:
             on_message=on_client_message,
             on_lost=on_client_lost or _nobody,
             wake=self._flush_soon,
+            request_seal_bytes=request_seal_bytes,
         )
         self.listener = Listener(
-            TlsSide(everybody.accepting_context(keys), everybody, accepting=True),
+            sides.accepting(),
             self.me,
             self.gate,
             observer,
+            genesis.session_key_seconds,
+            client_keys=client_keys or NoClientKeys(),
             on_replica_frame=on_replica_frame,
             on_replica_joined=self._heard_from,
         )
@@ -133,6 +138,12 @@ class Links:
                 link.flush()
         self.gate.flush()
 
+    def refresh_keys(self) -> None:
+        """Have all session keys agreed on anew: ours for what we send, and those of whoever sends to us."""
+        for link in self._outgoing.values():
+            link.refresh_keys()
+        self.listener.refresh_keys()
+
     def pause(self, party: PartyId) -> None:
         """Read no more from this party. Frames of a chunk that has been read already (256 KiB) still come."""
         self.listener.hold(party)
@@ -168,15 +179,17 @@ class OutgoingLink:
         self,
         replica: ReplicaId,
         address: tuple[str, int],
-        side: TlsSide,
+        side: Side,
         observer: Observer,
         on_connected: Callable[[ReplicaId], None],
+        refresh_s: float,
     ) -> None:
         self.replica = replica
         self.queue = FrameQueue()
         self.observer = observer
         self._address = address
         self._side = side
+        self._refresh_s = refresh_s
         self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
         self._connection: OutgoingConnection | None = None
@@ -202,6 +215,10 @@ class OutgoingLink:
     def flush(self) -> None:
         if self._connection is not None:
             self._connection.flush()
+
+    def refresh_keys(self) -> None:
+        if self._connection is not None:
+            self._connection.refresh_keys()
 
     def dial_now(self) -> None:
         """The other end is alive: do not wait out the pause between two attempts."""
@@ -247,7 +264,7 @@ class OutgoingLink:
                 connection.abort()
 
     def _dialed(self) -> OutgoingConnection:
-        return OutgoingConnection(self, self._loop, self._side)
+        return OutgoingConnection(self, self._loop, self._side, self._refresh_s)
 
 
 class OutgoingConnection(SecureConnection):
@@ -259,9 +276,10 @@ class OutgoingConnection(SecureConnection):
         self,
         link: OutgoingLink,
         loop: asyncio.AbstractEventLoop,
-        side: TlsSide,
+        side: Side,
+        refresh_s: float,
     ) -> None:
-        super().__init__(loop, side, link.observer)
+        super().__init__(loop, side, link.observer, refresh_s)
         self._link = link
         self.queue = link.queue  # outlives the connection
 

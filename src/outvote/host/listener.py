@@ -1,4 +1,4 @@
-"""The one listening port of a replica: other replicas and clients arrive here, and their TLS identity tells which.
+"""The one listening port of a replica: other replicas and clients arrive here, told apart by the keys they prove.
 
 A stranger costs a socket and a timer until it has proven a key, and there is a bound on both. Nothing it does
 is seen by anybody but the observer.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
+from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie, Mistake
 from outvote.host.client_gate import CLIENT_FRAME_BYTES_MAX, ClientGate
 from outvote.host.connection import SecureConnection
 from outvote.host.ports import Observer
-from outvote.transport.tls import TlsSide
-from outvote.types import FIRST_CLIENT, PartyId, ReplicaId
+from outvote.transport.channel import Side
+from outvote.types import FIRST_CLIENT, ClientId, PartyId, ReplicaId
 from outvote.wire.frames import FrameSplitter
 
 # When this many handshakes are under way the oldest is dropped, not the newcomer refused: an honest handshake
@@ -55,16 +56,36 @@ class Arrivals:
         return True
 
 
+class ClientKeys(Protocol):
+    """Keeps what the authenticators of clients' requests are made under: one key a connection."""
+
+    def renew(self, client: ClientId, session: int, key: bytes) -> None: ...
+
+    def forget(self, client: ClientId, session: int) -> None: ...
+
+
+class NoClientKeys:
+    """For the form with signatures."""
+
+    def renew(self, client: ClientId, session: int, key: bytes) -> None:
+        """Nobody checks authenticators."""
+
+    def forget(self, client: ClientId, session: int) -> None:
+        """Nobody checks authenticators."""
+
+
 class Listener:
     """Accepts, bounds, and hands over to the replica callback or the client gate."""
 
     def __init__(
         self,
-        side: TlsSide,
+        side: Side,
         me: ReplicaId,
         gate: ClientGate,
         observer: Observer,
+        refresh_s: float,
         *,
+        client_keys: ClientKeys,
         on_replica_frame: Callable[[ReplicaId, bytes], None],
         on_replica_joined: Callable[[ReplicaId], None],
     ) -> None:
@@ -72,6 +93,9 @@ class Listener:
         self.observer = observer
         self.me = me
         self._side = side
+        self._refresh_s = refresh_s
+        self._client_keys = client_keys
+        self._numbers = 0  # of connections
         self._on_replica_frame = on_replica_frame
         self._on_replica_joined = on_replica_joined
         self._loop = asyncio.get_running_loop()
@@ -154,6 +178,15 @@ class Listener:
         if party in self._held:
             connection.stop_reading()
 
+    def renewed(self, connection: Arrival, keys: SessionKeys) -> None:
+        """A party that dialed us has new session keys."""
+        if connection.party >= FIRST_CLIENT:
+            self._client_keys.renew(connection.party, connection.number, keys.requests)
+
+    def refresh_keys(self) -> None:
+        for connection in tuple(self._live):
+            connection.refresh_keys()
+
     def received(self, connection: Arrival, bodies: list[bytes]) -> None:
         if connection.party >= FIRST_CLIENT:
             self.gate.received(connection, bodies)
@@ -168,6 +201,7 @@ class Listener:
         self._live.pop(connection, None)
         self._unproven.pop(connection, None)
         if connection.party >= FIRST_CLIENT:
+            self._client_keys.forget(connection.party, connection.number)
             self.gate.left(connection)
         elif self._replicas.get(connection.party) is connection:
             del self._replicas[connection.party]
@@ -187,7 +221,8 @@ class Listener:
         return True
 
     def _arrive(self) -> Arrival:
-        return Arrival(self, self._loop, self._side)
+        self._numbers += 1
+        return Arrival(self, self._loop, self._side, self._refresh_s, self._numbers)
 
     def _connections_of(self, party: PartyId) -> tuple[SecureConnection, ...]:
         if party >= FIRST_CLIENT:
@@ -199,10 +234,13 @@ class Listener:
 class Arrival(SecureConnection):
     """A connection that somebody made to us."""
 
-    __slots__ = ("_listener",)
+    __slots__ = ("_listener", "number")
 
-    def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop, side: TlsSide) -> None:
-        super().__init__(loop, side, listener.observer)
+    def __init__(
+        self, listener: Listener, loop: asyncio.AbstractEventLoop, side: Side, refresh_s: float, number: int
+    ) -> None:
+        super().__init__(loop, side, listener.observer, refresh_s)
+        self.number = number
         self._listener = listener
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -214,6 +252,9 @@ class Arrival(SecureConnection):
 
     def joined(self) -> None:
         self._listener.joined(self)
+
+    def renewed(self, keys: SessionKeys) -> None:
+        self._listener.renewed(self, keys)
 
     def received(self, bodies: list[bytes]) -> None:
         self._listener.received(self, bodies)

@@ -15,6 +15,7 @@ from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.core.contract import Core, Message, Record
 from outvote.core.quorums import quorum
+from outvote.crypto.authenticators import AuthenticatorOpener, authenticator_bytes
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
 from outvote.host.links import Links
@@ -25,7 +26,7 @@ from outvote.machines.executor import Executor
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.observe.journal import Journal
 from outvote.storage.directory import DirectoryDisk, Sync
-from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
+from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import Ask, Submit, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -65,12 +66,23 @@ class Node:
         cluster = genesis.identity()
         seal_domain = domain(cluster, genesis.epoch)
         codec = Codec((*messages, *TRANSFER_MESSAGES), genesis.epoch)
+        # A view change quotes a quorum of votes for each position of the window: two generations hold them twice.
+        signatures = Ed25519Opener(
+            seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1)
+        )
+        authenticators: AuthenticatorOpener | None = None
+        if genesis.form == "authenticators":
+            authenticators = AuthenticatorOpener(keys.party, genesis.n, seal_domain, signatures)
         self._links = Links(
             genesis,
             keys,
             self.journal,
             on_replica_frame=self._on_replica_frame,
             on_client_message=self._on_client_message,
+            client_keys=authenticators,
+            request_seal_bytes=(SEAL_BYTES,)
+            if authenticators is None
+            else (SEAL_BYTES, authenticator_bytes(genesis.n)),
             listen=listen,
         )
         self._disk = DirectoryDisk(
@@ -81,14 +93,11 @@ class Node:
         self.turn = Turn(
             core,
             Executor(machine),
-            protocol=genesis.protocol,
+            protocol=genesis.entry,
             codec=codec,
             records=RecordCodec(records),
             voice=voice_of(voice) if voice_of is not None else voice,
-            # A view change quotes a quorum of votes for each position of the window: two generations hold them twice.
-            opener=Ed25519Opener(
-                seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1)
-            ),
+            opener=authenticators or signatures,
             disk=self._disk,
             clock=HostClock(),
             observer=self.journal,
@@ -124,6 +133,10 @@ class Node:
                 self.journal.note(str(error))
         if not self.finished.done():
             self.finished.set_result(None)
+
+    def refresh_keys(self) -> None:
+        """Have all session keys agreed on anew; the old ones are refused afterwards."""
+        self._links.refresh_keys()
 
     def counters(self) -> dict[str, int]:
         return {**self.journal.counters, **self.turn.counters}

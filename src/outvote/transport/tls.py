@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from outvote.configuration.files import PartyKeys
+from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie, Mistake
 from outvote.types import PartyId
 
@@ -76,6 +77,9 @@ class TlsSide:
         self.pinned = pinned
         self.accepting = accepting
 
+    def open(self) -> TlsChannel:
+        return TlsChannel(self)
+
 
 class TlsChannel:
     """One TLS connection as bytes: feed what arrived, take what is to leave."""
@@ -88,6 +92,7 @@ class TlsChannel:
         "_pinned",
         "established",
         "finished",
+        "keys",
     )
 
     def __init__(self, side: TlsSide) -> None:
@@ -98,6 +103,7 @@ class TlsChannel:
         self._handshake_bytes = 0
         self.established = False
         self.finished = False  # the other end has said goodbye
+        self.keys: SessionKeys | None = None  # its own are inside OpenSSL
 
     def receive(self, data: bytes) -> bytes:
         """The plaintext that `data` completes. Raises Lie for anything that is not TLS as we want it.
@@ -149,6 +155,14 @@ class TlsChannel:
     def identity(self) -> PartyId:
         """Raises Lie if the other end is nobody we know; only once established."""
         return self._pinned.identify(self._object)
+
+    @property
+    def cut(self) -> bool:
+        """Whether the last record that came is unfinished."""
+        return self._arriving.pending > 0
+
+    def refresh(self) -> None:
+        """TLS 1.3 makes new keys with every connection; it has none that others use."""
 
     def goodbye(self) -> None:
         """Queue the alert that ends the connection in order."""
