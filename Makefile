@@ -10,7 +10,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix simulate soak mutants bench kill-matrix develop clean
+.PHONY: help demo test verify fix simulate soak mutants bench kill-matrix specification develop clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -43,6 +43,9 @@ bench: develop ## measure this machine: a real cluster, and the bare protocol be
 
 kill-matrix: develop ## plant every bug and count the seeds until the simulator misses the rule (an hour)
 	$(BIN)/python tests/conformance/survey_planted_bugs.py
+
+specification: develop ## explore the model of PBFT: every state, and a counterexample for every rule turned off
+	$(BIN)/python tests/specification/explore_everything.py
 
 develop: $(VENV)/.installed-dev ## only prepare the virtual environment, with all development tools
 
