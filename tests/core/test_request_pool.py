@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -142,3 +143,95 @@ def test_the_pool_does_what_a_plain_list_does(operations: list[tuple[str, int]])
             proposed = []
         assert numbers(pool.waiting()) == waiting
         assert pool.has_unproposed() == any(one not in proposed for one in waiting)
+
+
+def keys(requests: tuple[Request, ...]) -> list[tuple[int, int]]:
+    return [one.key for one in requests]
+
+
+def of(client: int, number: int, operations: int = 1, size: int = 1) -> Request:
+    return Request(client, number, 0, tuple(bytes(size) for _ in range(operations)), bytes(64))
+
+
+def test_batches_are_cut_in_turn_by_client() -> None:
+    pool = RequestPool()
+    for number in range(1, 5):
+        pool.add(of(1, number))
+    for client in (2, 3):
+        for number in (1, 2):
+            pool.add(of(client, number))
+    assert keys(pool.cut(5, 10_000)) == [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2)]
+    assert keys(pool.cut(5, 10_000)) == [(3, 2), (1, 3), (1, 4)]
+
+
+def test_a_client_waits_for_what_its_own_requests_cost() -> None:
+    """One bundles 100 operations, another sends 50 KiB, the third is modest: it is always the first to be served."""
+    pool = RequestPool()
+    for number in range(1, 9):
+        pool.add(of(1, number, operations=100))
+        pool.add(of(2, number, size=50 * 1024))
+        pool.add(of(3, number))
+    taken = keys(pool.cut(12, 10**6))
+    assert [number for client, number in taken if client == 3] == list(range(1, 9)), "nothing of it is left behind"
+    assert {client for client, _ in taken} == {1, 2, 3}
+
+
+def test_a_flood_before_it_costs_a_modest_client_one_request_of_each_other() -> None:
+    pool = RequestPool()
+    for client in range(1, 11):
+        for number in range(1, PER_CLIENT_MAX + 1):
+            pool.add(of(client, number))
+    pool.cut(300, 10**6)
+    pool.add(of(99, 1))
+    assert (99, 1) in keys(pool.cut(11, 10**6))
+
+
+def test_who_was_away_is_given_no_credit_for_it() -> None:
+    pool = RequestPool()
+    for number in range(1, 61):
+        pool.add(of(1, number))
+        pool.cut(1, 10_000)
+    for number in range(1, 11):
+        pool.add(of(1, 100 + number) if number > 4 else of(1, 60 + number))
+        pool.add(of(2, number))
+    first = keys(pool.cut(6, 10_000))
+    assert [client for client, _ in first].count(1) >= 2, "client 2 owes nothing, and is owed nothing"
+
+
+def test_a_full_pool_takes_the_place_of_who_holds_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_pool, "REQUESTS_MAX", 6)
+    pool = RequestPool()
+    for number in range(1, 6):
+        pool.add(of(1, number))
+    pool.add(of(2, 1))
+    assert pool.add(of(3, 1)), "client 1 holds five of the six"
+    assert pool.add(of(3, 2))
+    assert not pool.add(of(3, 3)), "now it would hold as much as client 1"
+    assert keys(tuple(pool.waiting())) == [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1), (3, 2)], "the newest gave way"
+    pool.cut(6, 10_000)
+    assert not pool.add(of(4, 1)), "what is proposed stays"
+
+
+def test_a_pool_full_of_bytes_takes_the_place_of_who_holds_most_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_pool, "BYTES_MAX", 4000)
+    pool = RequestPool()
+    for number in (1, 2, 3):
+        pool.add(of(1, number, size=1000))
+    for number in (1, 2, 3):
+        pool.add(of(2, number, size=10))
+    assert not pool.add(of(3, 1, size=3500)), "it would hold more than client 1"
+    assert pool.add(of(3, 1, size=1000))
+    assert [one.key for one in pool.waiting()] == [(1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 1)]
+
+
+def test_the_oldest_that_is_not_proposed() -> None:
+    pool = RequestPool()
+    assert pool.oldest_unproposed() is None
+    for one in (of(1, 1), of(2, 1), of(1, 2)):
+        pool.add(one)
+    pool.mark_proposed(of(1, 1))
+    oldest = pool.oldest_unproposed()
+    assert oldest is not None
+    assert oldest.key == (2, 1)
+    pool.propose_again()
+    assert pool.oldest_unproposed() == of(1, 1)
