@@ -1,9 +1,10 @@
 """Throughput while a lying primary keeps its proposals back (I21): how much is left of what a calm cluster does.
 
-    python bench/slow_primary.py [--protocol pbft] [--operations 200]
+    python bench/slow_primary.py [--protocol pbft] [--operations 10000]
 
 Measured in the simulator's virtual time, so it does not depend on this machine: messages take 1 to 3 ms, clients wait
-for answers. The goal is at least half of the calm throughput; the number is what it is.
+for answers. The first share is of the whole run, with the time that it takes to find the primary out; the second of
+the last half of the operations. The goal is at least half of the calm throughput, and 90 % is the aim.
 """
 
 from __future__ import annotations
@@ -16,33 +17,38 @@ from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SECOND
 
 VIEW_TIMEOUT_MS = 1000
-SHARES_OF_TIMEOUT = (0.0, 0.1, 0.5, 0.9, 1.5)
+DELAYS_MS = (0, 2, 5, 10, 20, 50, 100, 500, 900, 1500)
+CLIENTS = 4
 
 
-def operations_a_second(name: str, share: float, operations: int) -> tuple[float, int]:
-    """With a primary that keeps back proposals for this share of the view timeout; and the highest view reached."""
-    slow = f"slow-proposals:{int(share * VIEW_TIMEOUT_MS)}"
+def operations_a_second(name: str, delay_ms: int, operations: int) -> tuple[float, float, int]:
+    """With a primary that keeps back each proposal: of the whole run, of its last half; and the highest view."""
     plan = Plan(
-        n=4, clients=4, operations_each=operations, outstanding=8, keys=4, delay_mean=MILLISECOND, faults_end=1,
-        parameters={"view_timeout_ms": VIEW_TIMEOUT_MS}, liars=((0, (slow,)),), deadline=3600 * SECOND,
+        n=4, clients=CLIENTS, operations_each=operations, outstanding=8, keys=4, delay_mean=MILLISECOND, faults_end=1,
+        parameters={"view_timeout_ms": VIEW_TIMEOUT_MS}, liars=((0, (f"slow-proposals:{delay_ms}",)),),
+        deadline=3600 * SECOND,
     )
-    world = World(plan, protocol(name))
+    world = World(plan, protocol(name), checkers=())
     world.run()
     views = [one.turn.core.standing().view for one in world.replicas if one.turn is not None]
-    return 4 * operations * SECOND / world.now, max(views)
+    answered = sorted(one.returned for client in world.clients for _, one in client.history if one.returned is not None)
+    half = len(answered) // 2
+    late = (len(answered) - half) * SECOND / (answered[-1] - answered[half - 1])
+    return CLIENTS * operations * SECOND / world.now, late, max(views)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--protocol", default="pbft")
-    parser.add_argument("--operations", type=int, default=200, help="of each of 4 clients")
+    parser.add_argument("--operations", type=int, default=10_000, help="of each of 4 clients")
     chosen = parser.parse_args()
-    calm = 0.0
-    print(f"{'kept back':>12}  {'operations/s':>12}  {'of calm':>8}  {'views':>5}")
-    for share in SHARES_OF_TIMEOUT:
-        speed, view = operations_a_second(chosen.protocol, share, chosen.operations)
-        calm = calm or speed
-        print(f"{share * VIEW_TIMEOUT_MS:>9.0f} ms  {speed:>12.1f}  {speed / calm:>8.1%}  {view:>5}")
+    calm = calm_late = 0.0
+    print(f"{'kept back':>9}  {'operations/s':>12}  {'of calm':>8}  {'last half':>9}  {'views':>5}")
+    for delay_ms in DELAYS_MS:
+        speed, late, view = operations_a_second(chosen.protocol, delay_ms, chosen.operations)
+        calm, calm_late = calm or speed, calm_late or late
+        shares = f"{speed / calm:>8.1%}  {late / calm_late:>9.1%}"
+        print(f"{delay_ms:>6} ms  {speed:>12.1f}  {shares}  {view:>5}", flush=True)
 
 
 if __name__ == "__main__":

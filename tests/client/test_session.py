@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outvote.client.session import Answered, Session, SessionConfig, bundle_size, check_operation
+from outvote.client.session import SHOWN_EVERY, Answered, Session, SessionConfig, bundle_size, check_operation
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Struct, canonical
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, UnknownOutcome
@@ -231,6 +231,18 @@ def test_sends_to_all_when_the_leader_is_away() -> None:
     assert numbers_sent(session) == [(0, number)]
 
 
+def test_every_sixteenth_request_is_shown_to_all() -> None:
+    """Replicas that do not lead measure the leader by it."""
+    session = session_of()
+    sent = []
+    for _ in range(3 * SHOWN_EVERY):
+        number = session.submit([b"op"], 0)
+        sent.append(len(numbers_sent(session)))
+        answer(session, number)
+    assert [index + 1 for index, replicas in enumerate(sent) if replicas == 4] == [16, 32, 48]
+    assert sent.count(1) == 45
+
+
 # ---- repeating ---------------------------------------------------------------------------------------------
 
 
@@ -406,7 +418,7 @@ def test_a_refused_connection_is_told_when_nobody_is_left() -> None:
 def test_at_most_so_many_numbers_are_outstanding() -> None:
     session = session_of()
     numbers = [session.submit([b"op"], 0) for _ in range(OUTSTANDING_MAX + 5)]
-    assert [number for _, number in numbers_sent(session)] == numbers[:OUTSTANDING_MAX]
+    assert [number for replica, number in numbers_sent(session) if replica == 0] == numbers[:OUTSTANDING_MAX]
     assert session.room == -5
     answer(session, numbers[1])
     assert numbers_sent(session) == []  # the window starts at the oldest open number

@@ -46,6 +46,7 @@ from outvote.simulator.checkers.false_lies import FalseLies
 from outvote.simulator.checkers.memory import LOGS_BETWEEN, Memory
 from outvote.simulator.checkers.monotonic import Monotonic
 from outvote.simulator.checkers.order import Order
+from outvote.simulator.checkers.pace import Pace
 from outvote.simulator.checkers.promises import Promises
 from outvote.simulator.checkers.real_time import RealTime
 from outvote.simulator.checkers.reference import Reference
@@ -479,6 +480,21 @@ def livelock(stage: Stage) -> Sequence[Event]:
         later,), turned
 
 
+def slow_primary_kept(stage: Stage) -> Sequence[Event]:
+    """Two backups wait for 13 s five times: more than four times sixteen timeouts of 1 s."""
+    cores = [core(1), core(2)]
+    turned = [("turned", one.me, turn_with(one), True) for one in cores]
+
+    def deliver() -> None:
+        stage.time += 13 * SECOND
+        for one in cores:
+            one.state.delivered += 1
+
+    for one in cores:
+        one.submit([request(stage, 1)])
+    return [("healed",), *turned, *([(deliver,), *turned] * 5)]
+
+
 CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Order, "agreement", agreement),
     (Order, "prefix order", prefix_order),
@@ -529,6 +545,7 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (RealTime, "real-time order", answer_never_asked_for),
     (Storms, "view storm", view_storm),
     (Storms, "livelock", livelock),
+    (Pace, "slow primary kept", slow_primary_kept),
 )
 
 

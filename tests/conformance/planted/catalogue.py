@@ -9,7 +9,9 @@ import test_frames
 import test_merkle_map
 import test_pbft
 import test_pbft_nv_bad_o
+import test_pbft_performance
 import test_pbft_restart
+import test_pbft_slow_primary
 import test_pbft_st_lies
 import test_pbft_vc_lie_p
 import test_pbft_vc_old_certs
@@ -18,7 +20,7 @@ import test_state_machine
 import test_state_transfer
 import test_turn
 
-from planted import checkpoints, durability, host_and_client, normal_case, view_changes, wire_and_crypto
+from planted import checkpoints, durability, host_and_client, normal_case, slowness, view_changes, wire_and_crypto
 from planted.bug import PlantedBug
 
 
@@ -63,6 +65,15 @@ def forged_absences() -> None:
 
 def floods() -> None:
     test_turn.test_one_sender_cannot_fill_the_inbox()
+
+
+def slow_primaries() -> None:
+    """The whole world under its checkers: what fires is I21."""
+    test_pbft_slow_primary.attack(900, 400)
+
+
+def honest_primaries() -> None:
+    test_pbft_performance.test_the_same_on_a_network_a_hundred_times_as_slow()
 
 
 SWARM: Final[tuple[PlantedBug, ...]] = (
@@ -148,6 +159,16 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(
         durability.restart_without_the_batch, 0,
         test_pbft_restart.test_a_decision_without_its_batch_is_asked_for_again,
+    ),
+    PlantedBug(slowness.nobody_complains, 0, slow_primaries),
+    PlantedBug(slowness.complaints_bear_no_relation_to_the_network, 0, honest_primaries),
+    PlantedBug(
+        slowness.debts_are_forgiven_to_who_starves_one, 0,
+        test_pbft_performance.test_one_client_is_starved_while_the_others_are_served,
+    ),
+    PlantedBug(
+        slowness.one_complaint_suffices, 0,
+        test_pbft_performance.test_one_hiccup_a_second_time_is_complained_of_and_leaves_no_view,
     ),
     PlantedBug(wire_and_crypto.seals_bind_no_cluster, 76, test_seals.test_other_clusters_and_epochs_do_not_open),
     PlantedBug(

@@ -14,6 +14,7 @@ from outvote.protocols.pbft.messages import (
     Checkpoint,
     CheckpointCertificate,
     Commit,
+    Complaint,
     Decided,
     FetchBatch,
     FetchedBatch,
@@ -26,6 +27,7 @@ from outvote.protocols.pbft.messages import (
     Status,
     ViewChange,
 )
+from outvote.protocols.pbft.performance import admits_complaint
 from outvote.protocols.pbft.state import State
 from outvote.types import ReplicaId, Seal, View
 
@@ -117,7 +119,9 @@ def admits_forward(state: State, _sender: ReplicaId, message: Forward) -> bool:
     # The gate for clients never saw it: one that no frame carries would cost its primary the view, and every next one.
     if message.request.size_bytes() > state.config.batch_bytes_max:
         return False
-    return state.leads() and not state.pool.executed(*message.request.key)
+    # What waits here already costs no second check: clients show every 16th of their requests to all.
+    key = message.request.key
+    return state.leads() and not state.pool.waits(key) and not state.pool.executed(*key)
 
 
 def admits_fetched_batch(state: State, _sender: ReplicaId, message: FetchedBatch) -> bool:
@@ -195,4 +199,5 @@ _ADMITS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], bool]]] = {
     NewViewProof: admits_new_view_proof,
     FetchBatch: always,
     FetchedBatch: admits_fetched_batch,
+    Complaint: admits_complaint,
 }

@@ -132,6 +132,7 @@ def sizes(core: Core) -> Iterator[Size]:
         yield "bytes of early proposals of a sender", sum(map(size_bytes, proposals)), EARLY_PROPOSALS_BYTES_MAX
         yield "early votes of a sender", len(held) - len(proposals), EARLY_VOTES_MAX
     yield from state.pool.sizes()
+    yield from state.performance.sizes(n, window)
 
 
 def patience_ns(parameters: Mapping[str, int]) -> Nanos:

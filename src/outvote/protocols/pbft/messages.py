@@ -248,7 +248,13 @@ class FetchedBatch(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_
     batch: Batch
 
 
+class Complaint(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=35):
+    """Backup to all: the primary of `view` keeps requests waiting; I leave it when f others say so too."""
+
+    view: View
+
+
 MESSAGES: Final = (
     PrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
-    Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch,
+    Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch, Complaint,
 )

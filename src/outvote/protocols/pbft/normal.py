@@ -6,6 +6,7 @@ Kept: in one view a position is accepted with one digest only, and PREPARE, COMM
 from __future__ import annotations
 
 from outvote.core.contract import ALL, Delivery, digest_of
+from outvote.protocols.pbft import performance
 from outvote.protocols.pbft.messages import (
     Batch,
     Commit,
@@ -85,6 +86,7 @@ def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: S
     slot.seal = seal
     state.accepted_end = max(state.accepted_end, message.position)
     slot.batches[message.digest] = message.batch
+    performance.proposed(state, message)
     for request in message.batch.requests:
         state.pool.mark_proposed(request)
     if sender != state.me:
@@ -180,6 +182,7 @@ def deliver_ready(state: State) -> None:
 def deliver(state: State, position: Position, batch: Batch) -> None:
     """Decided, and next in order."""
     state.delivered = position
+    performance.delivered(state, position)
     for request in batch.requests:
         state.pool.mark_executed(request)
     state.out.deliveries.append(

@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
-from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, restore, view_change
+from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, performance, restore, view_change
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
     Checkpoint,
     Commit,
+    Complaint,
     Decided,
     FetchBatch,
     FetchedBatch,
@@ -55,6 +56,7 @@ HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None
     NewViewProof: view_change.on_new_view_proof,
     FetchBatch: catch_up.on_fetch_batch,
     FetchedBatch: catch_up.on_fetched_batch,
+    Complaint: performance.on_complaint,
 }
 
 VOTES: Final = frozenset((Prepare, Commit))
@@ -155,6 +157,8 @@ class PbftReplica(Core):
     def _settle(self) -> None:
         state = self.state
         normal.try_propose(state)
+        if performance.observe(state):
+            view_change.leave_for(state, state.view + 1)
         self._arm_view_timer()
         self._arm_status_timer()
         self.wake_at = state.timers.next()

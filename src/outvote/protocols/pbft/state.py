@@ -9,6 +9,7 @@ from outvote.core.tally import Tally
 from outvote.core.timers import Timers
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import GENESIS, CheckpointCertificate, NewView, SealedViewChange, ViewChange
+from outvote.protocols.pbft.performance import Performance
 from outvote.protocols.pbft.slot import Slot
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, View
 
@@ -49,6 +50,7 @@ class State:
         self.fetch_patience_ns: Nanos = 0
 
         self.pool = RequestPool()
+        self.performance = Performance()  # of the primary, as this backup measures it
         self.timers = Timers()
         self.accepted_end: Position = 0  # highest position accepted in this view
         self.asks_until: Nanos = 0  # after a restart: how long to behave as if something were missing

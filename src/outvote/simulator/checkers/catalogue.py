@@ -17,6 +17,7 @@ from outvote.simulator.checkers.false_lies import FalseLies
 from outvote.simulator.checkers.memory import Memory
 from outvote.simulator.checkers.monotonic import Monotonic
 from outvote.simulator.checkers.order import Order
+from outvote.simulator.checkers.pace import Pace
 from outvote.simulator.checkers.promises import Promises
 from outvote.simulator.checkers.real_time import RealTime
 from outvote.simulator.checkers.reference import Reference
@@ -28,5 +29,5 @@ from outvote.simulator.checkers.validity import Validity
 
 CHECKERS: Final[tuple[type[Checker], ...]] = (
     Order, Validity, ExactlyOnce, ReplyTable, Digests, Snapshots, Reference, Certificates, Decisions, StableStates,
-    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, RealTime, Storms,
+    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, RealTime, Storms, Pace,
 )
