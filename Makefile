@@ -40,6 +40,7 @@ mutants: develop ## plant small faults and see which ones no test notices; in pa
 
 bench: develop ## measure this machine: a real cluster, and the bare protocol beside it
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/state_transfer.py
 
 kill-matrix: develop ## plant every bug and count the seeds until the simulator misses the rule (an hour)
 	$(BIN)/python tests/conformance/survey_planted_bugs.py

@@ -103,14 +103,11 @@ class _Items:
             if key not in held:
                 draft.remove(name)
                 continue
+            data = long_key + _written(dict.__getitem__(held, key), self._has_sets)
             if number is None:
-                standing = draft.first(name)
-                assert standing is not None, "an item without a number has been written before"
-                head = standing[:_NUMBER_BYTES]
+                draft.write_behind(name, _NUMBER_BYTES, data)
             else:
-                head = number.to_bytes(_NUMBER_BYTES, "big")
-            value = dict.__getitem__(held, key)
-            draft.write(name, head + long_key + _written(value, self._has_sets))
+                draft.write(name, number.to_bytes(_NUMBER_BYTES, "big") + data)
         held.settled(held.next_number)
 
     def made(self, items: list[tuple[int, Any, Any]], next_number: int) -> TrackedDict[Any, Any]:
@@ -147,7 +144,7 @@ class _Items:
 
     def _item_name(self, key: Any) -> tuple[bytes, bytes]:
         """The name, and what stands before the value if the key is too long for the name."""
-        written = _written(_normal(key), False)
+        written = _encode(key) if type(key) is str else _written(_normal(key), False)
         if len(written) <= INLINE_KEY_BYTES_MAX and written[0] != _UNUSED:
             return self.prefix + written, b""
         return self.prefix + _WIDE + sha256(written).digest(), len(written).to_bytes(4, "big") + written

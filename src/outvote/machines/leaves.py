@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.errors import Lie, Mistake
-from outvote.machines.merkle_map import VALUE_BYTES_MAX, MerkleMap
+from outvote.machines.merkle_map import VALUE_BYTES_MAX, Change, MerkleMap, path_of
 from outvote.types import ClientId
 
 HEADER: Final = b"h"
@@ -25,6 +25,7 @@ NAMES: Final = b"n"
 SELF_WRITTEN: Final = b"s"
 PIECE_BYTES: Final = VALUE_BYTES_MAX - 2
 PIECES_MAX: Final = (1 << 16) - 1  # 4 GiB under one name: more than a whole state may have
+_ONE: Final = b"\0\1"  # begins what has one piece
 STATE_BYTES_MAX: Final = 2 << 30  # keys and values; what a process holds as objects is several times as much
 
 
@@ -56,38 +57,53 @@ class Draft:
 
     def __init__(self, base: MerkleMap) -> None:
         self._base = base
-        self._changes: dict[bytes, bytes | None] = {}
-
-    def first(self, name: bytes) -> bytes | None:
-        """What the base holds as the first piece under this name, without the count; for what stands at its start."""
-        piece = self._base.get(piece_key(name, 0))
-        return piece[2:] if piece is not None else None
+        self._changes: dict[bytes, Change] = {}  # by key
 
     def write(self, name: bytes, data: bytes) -> None:
         """Raises Mistake if no state may be so large."""
+        key = b"\0\0" + name
+        path = path_of(key)
+        standing = self._base.at(path, key)
+        if len(data) <= PIECE_BYTES and (standing is None or standing[:2] == _ONE):
+            self._changes[key] = (path, key, _ONE + data)
+            return
         count = max(1, -(-len(data) // PIECE_BYTES))
         if count > PIECES_MAX:
             raise Mistake(f"one attribute or item has grown to {len(data)} bytes, and a whole state may have "
                           f"{STATE_BYTES_MAX}: delete what the class no longer needs")  # fmt: skip
-        before = self._count(name)
-        self._changes[piece_key(name, 0)] = count.to_bytes(2, "big") + data[:PIECE_BYTES]
+        self._put(piece_key(name, 0), count.to_bytes(2, "big") + data[:PIECE_BYTES])
         for piece in range(1, count):
-            self._changes[piece_key(name, piece)] = data[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES]
-        for piece in range(count, before):
-            self._changes[piece_key(name, piece)] = None
+            self._put(piece_key(name, piece), data[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES])
+        for piece in range(count, _count(standing)):
+            self._put(piece_key(name, piece), None)
+
+    def write_behind(self, name: bytes, head_bytes: int, data: bytes) -> None:
+        """Write `data` behind the first bytes of what the base holds under this name; it must hold something."""
+        key = b"\0\0" + name
+        path = path_of(key)
+        standing = self._base.at(path, key)
+        assert standing is not None, "what keeps its head was written before"
+        head = standing[2 : 2 + head_bytes]
+        if head_bytes + len(data) <= PIECE_BYTES and standing[:2] == _ONE:
+            self._changes[key] = (path, key, _ONE + head + data)
+        else:
+            self.write(name, head + data)
 
     def remove(self, name: bytes) -> None:
         """Nothing happens if there is no such name."""
-        for piece in range(self._count(name)):
-            self._changes[piece_key(name, piece)] = None
+        for piece in range(_count(self._base.get(piece_key(name, 0)))):
+            self._put(piece_key(name, piece), None)
 
-    def _count(self, name: bytes) -> int:
-        """Pieces that the base holds under this name."""
-        piece = self._base.get(piece_key(name, 0))
-        return int.from_bytes(piece[:2], "big") if piece is not None else 0
+    def _put(self, key: bytes, value: bytes | None) -> None:
+        self._changes[key] = (path_of(key), key, value)
 
     def done(self) -> MerkleMap:
-        return self._base.update(self._changes)
+        return self._base.merge(list(self._changes.values()))
+
+
+def _count(first: bytes | None) -> int:
+    """Pieces under a name, of which this is the first."""
+    return int.from_bytes(first[:2], "big") if first is not None else 0
 
 
 def read(state: MerkleMap, name: bytes) -> bytes | None:

@@ -39,14 +39,8 @@ class Leaf(msgspec.Struct, frozen=True, gc=False):
     key: bytes
     value: bytes
     digest: Digest
-
-    @property
-    def count(self) -> int:
-        return 1
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self.key) + len(self.value)
+    size_bytes: int  # of key and value
+    count: int = 1
 
 
 class Inner(msgspec.Struct, frozen=True, gc=False):
@@ -85,7 +79,7 @@ def leaf_of(key: bytes, value: bytes) -> Leaf:
             f"a leaf of {len(key)} + {len(value)} bytes; a key may have {KEY_BYTES_MAX} and a value {VALUE_BYTES_MAX}: "
             "cut it into pieces (see leaves.py)"
         )
-    return Leaf(key, value, leaf_digest(key, value))
+    return Leaf(key, value, leaf_digest(key, value), len(key) + len(value))
 
 
 def slots(bitmap: int) -> Iterator[int]:
@@ -123,20 +117,28 @@ class MerkleMap:
     __hash__ = None  # type: ignore[assignment]
 
     def get(self, key: bytes) -> bytes | None:
+        return self.at(path_of(key), key)
+
+    def at(self, path: str, key: bytes) -> bytes | None:
+        """`get`, for who knows the key's path."""
         node = self.root
-        path = path_of(key)
         depth = 0
         while isinstance(node, Inner):
-            node = child(node, _SLOT[path[depth]])
+            bit = 1 << _SLOT[path[depth]]
+            bitmap = node.bitmap
+            if not bitmap & bit:
+                return None
+            node = node.children[(bitmap & (bit - 1)).bit_count()]
             depth += 1
         return node.value if isinstance(node, Leaf) and node.key == key else None
 
     def update(self, changes: Mapping[bytes, bytes | None]) -> MerkleMap:
         """The version in which each of these keys has its new value, or is gone where that is None."""
-        if not changes:
-            return self
-        listed: list[Change] = [(path_of(key), key, value) for key, value in changes.items()]
-        root = _merge(self.root, 0, listed)
+        return self.merge([(path_of(key), key, value) for key, value in changes.items()])
+
+    def merge(self, changes: list[Change]) -> MerkleMap:
+        """`update`, for who knows the paths; no key may come twice."""
+        root = _merge(self.root, 0, changes) if changes else self.root
         return self if root is self.root else MerkleMap(root)
 
     def leaves(self) -> Iterator[Leaf]:
@@ -194,18 +196,12 @@ def build(leaves: list[Leaf], depth: int = 0) -> Node | None:
     return _build([(path_of(leaf.key), leaf) for leaf in leaves], depth)
 
 
-def _inner(children: list[tuple[int, Node]]) -> Inner:
+def _inner(bitmap: int, children: list[Node]) -> Inner:
     """`children` by slot, lowest first."""
-    bitmap = count = size_bytes = 0
-    digests = bytearray()
-    nodes: list[Node] = []
-    for slot, node in children:
-        bitmap |= 1 << slot
-        digests += node.digest
-        count += node.count
-        size_bytes += node.size_bytes
-        nodes.append(node)
-    return Inner(bitmap, tuple(nodes), inner_digest(bitmap, bytes(digests)), count, size_bytes)
+    return Inner(
+        bitmap, tuple(children), inner_digest(bitmap, b"".join([node.digest for node in children])),
+        sum([node.count for node in children]), sum([node.size_bytes for node in children]),
+    )  # fmt: skip
 
 
 def _build(puts: list[_Put], depth: int) -> Node | None:
@@ -214,44 +210,73 @@ def _build(puts: list[_Put], depth: int) -> Node | None:
     groups: dict[str, list[_Put]] = {}
     for put in puts:
         groups.setdefault(put[0][depth], []).append(put)
-    children: list[tuple[int, Node]] = []
+    bitmap = 0
+    children: list[Node] = []
     for digit in sorted(groups):
         node = _build(groups[digit], depth + 1)
         assert node is not None
-        children.append((_SLOT[digit], node))
-    return _inner(children)
+        bitmap |= 1 << _SLOT[digit]
+        children.append(node)
+    return _inner(bitmap, children)
 
 
 def _merge(node: Node | None, depth: int, changes: list[Change]) -> Node | None:
     """The subtree after these changes, which all belong into it; `node` itself if they change nothing."""
     if not isinstance(node, Inner):
         return _merge_few(node, depth, changes)
-    groups: dict[str, list[Change]] = {}
-    for change in changes:
-        groups.setdefault(change[0][depth], []).append(change)
-    merged: dict[int, Node | None] = {}
+    if len(changes) == 1:
+        groups = {changes[0][0][depth]: changes}
+    else:
+        groups = {}
+        for change in changes:
+            groups.setdefault(change[0][depth], []).append(change)
+    bitmap = node.bitmap
+    children: list[Node | None] = list(node.children)
+    added: dict[int, Node] = {}
+    is_changed = False
     for digit, group in groups.items():
         slot = _SLOT[digit]
-        old = child(node, slot)
-        new = _merge(old, depth + 1, group)
-        if new is not old:
-            merged[slot] = new
-    if not merged:
+        bit = 1 << slot
+        if not bitmap & bit:
+            new = _merge_few(None, depth + 1, group)
+            if new is not None:
+                added[slot] = new
+            continue
+        place = (bitmap & (bit - 1)).bit_count()
+        old = children[place]
+        new = _merge(old, depth + 1, group) if isinstance(old, Inner) else _merge_few(old, depth + 1, group)
+        children[place] = new
+        is_changed = is_changed or new is not old
+    if not is_changed and not added:
         return node
-    children: list[tuple[int, Node]] = []
-    for slot in range(BRANCHES):
-        one = merged[slot] if slot in merged else child(node, slot)
-        if one is not None:
-            children.append((slot, one))
-    if not children:
+    if added or None in children or len(children) == 1:
+        return _reshaped(bitmap, children, added)
+    return _inner(bitmap, children)  # type: ignore[arg-type]
+
+
+def _reshaped(bitmap: int, children: list[Node | None], added: dict[int, Node]) -> Node | None:
+    """The node of these children and some in new slots; those that are None are gone."""
+    by_slot = dict(zip(slots(bitmap), children, strict=True))
+    by_slot.update(added)
+    left = [(slot, by_slot[slot]) for slot in sorted(by_slot) if by_slot[slot] is not None]
+    if not left:
         return None
-    if len(children) == 1 and isinstance(children[0][1], Leaf):
-        return children[0][1]
-    return _inner(children)
+    if len(left) == 1 and isinstance(left[0][1], Leaf):
+        return left[0][1]
+    bitmap = 0
+    for slot, _ in left:
+        bitmap |= 1 << slot
+    return _inner(bitmap, [node for _, node in left if node is not None])
 
 
 def _merge_few(node: Leaf | None, depth: int, changes: list[Change]) -> Node | None:
     """`_merge` where there was one leaf at most."""
+    if len(changes) == 1:
+        _, key, value = changes[0]
+        if node is None or key == node.key:
+            if value is None:
+                return None
+            return node if node is not None and value == node.value else leaf_of(key, value)
     puts: list[_Put] = []
     stays = node is not None
     for path, key, value in changes:
