@@ -12,7 +12,8 @@ from outvote.host.inline import InlineClock, Quiet
 from outvote.host.turn import Turn
 from outvote.host.voice import Voice
 from outvote.machines.executor import Executor, Snapshot
-from outvote.machines.key_value import KeyValueStore
+from outvote.machines.key_value import Entry, KeyValueStore
+from outvote.machines.merkle_image import write_image
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Server
 from outvote.simulator.seals import SealRegistry
 from outvote.storage.memory import MemoryDisk
@@ -34,7 +35,9 @@ class Follower(Core):
         super().__init__(1)
         self.vouched: list[Position] = []
 
-    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None: ...
+    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+        self.restored = position
+
     def submit(self, requests: Sequence[Request]) -> None: ...
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None: ...
     def wake(self) -> None: ...
@@ -83,29 +86,76 @@ class Source:
     def answer(self, client: ClientId, message: ToClient) -> None: ...
 
 
-def state_of_two() -> Snapshot:
-    executor = Executor(KeyValueStore())
+def state_of_two(keys: int = 0) -> Snapshot:
+    store = KeyValueStore()
+    executor = Executor(store)
+    for key in range(keys):
+        store.entries[f"key {key}"] = Entry("value" * 60, key)
     for position in (1, 2):
         executor.deliver(Delivery(position, 0, (), 0, False))
     return executor.checkpoint()
 
 
-def test_nothing_is_vouched_for_before_the_fetched_state_is_stored() -> None:
-    snapshot = state_of_two()
-    core, disk, source, registry = Follower(), BusyDisk(), Source(snapshot), SealRegistry(1)
+def a_turn(disk: MemoryDisk, source: Source) -> tuple[Turn, Follower]:
+    core, registry = Follower(), SealRegistry(1)
     turn = Turn(
         core, Executor(KeyValueStore()), protocol="follower", codec=CODEC, records=RecordCodec((Vouched,)),
         voice=Voice(1, 4, registry.sealer(1), CODEC, source), opener=registry, disk=disk, clock=InlineClock(),
         observer=Quiet(),
     )
     turn.recover()
-    core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0,)))
+    return turn, core
+
+
+def fetch(turn: Turn, source: Source, snapshot: Snapshot, answers: int = 1000) -> None:
+    """Let the turn have so many answers of the source."""
+    turn.core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0,)))
     turn.run()
-    while source.answers:
+    while source.answers and answers:
+        answers -= 1
         turn.hear(0, source.answers.pop(0))
         turn.run()
+    source.answers.clear()
+
+
+def test_nothing_is_vouched_for_before_the_fetched_state_is_stored() -> None:
+    snapshot = state_of_two()
+    disk, source = BusyDisk(), Source(snapshot)
+    turn, core = a_turn(disk, source)
+    fetch(turn, source, snapshot)
     assert turn.executor.position == 3, "fetched, and one position executed on it"
     assert core.vouched == []
     disk.finish(2)
     turn.run()
     assert core.vouched == [3]
+
+
+def test_a_state_on_the_disk_whose_leaves_are_others_is_not_taken_but_compared() -> None:
+    """Its checksum is good, so the disk does not know."""
+    snapshot = state_of_two(keys=3000)
+    (leaf,) = [leaf for leaf in snapshot.state.leaves() if leaf.key.endswith(b"key 77")]
+    disk, source = MemoryDisk(), Source(snapshot)
+    disk.keep(2, snapshot.digest, write_image(snapshot.state.update({leaf.key: b"rot"})), [])
+    turn, core = a_turn(disk, source)
+    assert core.restored == 0
+    assert turn.executor.position == 0
+    fetch(turn, source, snapshot)
+    assert turn.executor.position == 3
+    assert 1 <= turn.counters["leaves_fetched"] <= 3
+
+
+def test_a_fetch_goes_on_after_a_crash_where_it_was() -> None:
+    snapshot = state_of_two(keys=3000)
+    disk, source = MemoryDisk(), Source(snapshot)
+    turn, _ = a_turn(disk, source)
+    fetch(turn, source, snapshot, answers=5)
+    assert turn.executor.position == 0, "it had only begun"
+    disk.reopen()
+    again, _ = a_turn(disk, source)
+    fetch(again, source, snapshot)
+    assert again.executor.position == 3
+    assert again.counters["leaves_fetched"] < 2900, "of more than 3000"
+    disk.reopen()
+    once_more, _ = a_turn(disk, source)
+    assert once_more.executor.position == 2
+    assert disk.recover().salvage == b""

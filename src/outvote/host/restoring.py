@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from outvote.core.contract import Message, Transfer
 from outvote.host.ports import Observer
 from outvote.host.voice import Voice
 from outvote.machines.fetcher import Fetcher
-from outvote.machines.merkle_map import MerkleMap
+from outvote.machines.merkle_image import pages
+from outvote.machines.merkle_map import Leaf, MerkleMap
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Nodes, Server
 from outvote.types import MILLISECOND, NEVER, Nanos, ReplicaId, Size
 
@@ -22,11 +23,15 @@ TRANSFER_KINDS: Final = frozenset(TRANSFER_MESSAGES)
 class Restoring:
     """At most one fetch at a time: a newer Transfer replaces an older one."""
 
-    def __init__(self, me: ReplicaId, server: Server, voice: Voice, observer: Observer) -> None:
+    def __init__(
+        self, me: ReplicaId, server: Server, voice: Voice, observer: Observer, set_aside: Callable[[bytes], None]
+    ) -> None:
+        """`set_aside` gets what was fetched and verified, as pages, for a fetch that goes on after a crash."""
         self._me = me
         self._server = server
         self.voice = voice
         self._observer = observer
+        self._set_aside = set_aside
         self._fetcher: Fetcher | None = None
         self._served: dict[ReplicaId, int] = {}
         self._served_since: Nanos = 0
@@ -41,10 +46,13 @@ class Restoring:
         self._observer.note(f"fetching the state of position {transfer.position}")
         if current is not None:
             base = current.state
-        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources, base)
+        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources, base, self._arrived)
         self.wake_at = now + TICK_NS
         for receiver, hint in self._fetcher.start():
             self.voice.hint(receiver, hint)
+
+    def _arrived(self, leaves: list[Leaf]) -> None:
+        self._set_aside(b"".join(pages(leaves)))
 
     def take(self, sender: ReplicaId, message: Message) -> None:
         """A message of one of TRANSFER_KINDS."""

@@ -21,9 +21,10 @@ from outvote.host.restoring import TRANSFER_KINDS, Restoring
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
-from outvote.machines.merkle_image import read_image
+from outvote.machines.merkle_image import read_image, salvage
+from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
-from outvote.storage.contract import Disk, Ticket
+from outvote.storage.contract import Disk, Recovered, Ticket
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Refusal, Report
 from outvote.wire.codec import Codec, RecordCodec
@@ -66,7 +67,7 @@ class Turn:
         self._observer = observer
         self._witness = Witness(observer)
         self._server = Server()
-        self._restoring = Restoring(core.me, self._server, voice, observer)
+        self._restoring = Restoring(core.me, self._server, voice, observer, disk.set_aside)
         self._inbox: list[tuple[ReplicaId, Message, Seal]] = []
         self._inbox_count: dict[ReplicaId, int] = {}
         self._own: deque[tuple[Message, Seal]] = deque()
@@ -78,6 +79,7 @@ class Turn:
         self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
         self._ticket: Ticket = 0
         self._snapshots: dict[Position, Snapshot] = {}
+        self._salvaged = EMPTY  # leaves that a crash or a damaged disk left, compared when a state is fetched
         self._checkpoint: tuple[Position, Digest] = (0, b"")
         self._counts: dict[str, int] = {}
         self._sent: dict[type[Message], int] = {}
@@ -100,17 +102,38 @@ class Turn:
         """Read the disk back and make every promise on it again. Raises BrokenStorage, Rot or Mistake."""
         recovered = self._disk.recover()
         self._read_clock()
-        if recovered.position:
-            state = read_image(recovered.snapshot)
-            self.executor.install(state)
-            self._server.hold(recovered.position, state)
-            self._server.settle(recovered.position)
-            self._checkpoint = (recovered.position, recovered.digest)
+        position, digest = recovered.position, recovered.digest
+        if recovered.salvage:
+            self._salvaged = salvage(recovered.salvage)
+            self._observer.note(f"{len(self._salvaged)} leaves of states that nobody vouches for can be compared")
+        if position and not self._take_over(recovered):
+            position, digest = 0, b""
         records = [self._records.decode(body) for body in recovered.records]
-        self.core.restore(recovered.position, recovered.digest, records)
-        if recovered.position or records:
-            self._observer.note(f"recovered the state of position {recovered.position} and {len(records)} records")
+        self.core.restore(position, digest, records)
+        if position or records:
+            self._observer.note(f"recovered the state of position {position} and {len(records)} records")
         self._drain()
+
+    def _take_over(self, recovered: Recovered) -> bool:
+        """Become the state of our disk; False if its leaves are not those that its digest stands for."""
+        try:
+            state = read_image(recovered.snapshot)
+        except Lie:
+            state = EMPTY
+        if state.digest != recovered.digest:
+            self._salvaged = salvage(recovered.snapshot)
+            self._observer.note(f"the state of position {recovered.position} on the disk is not what its digest says")
+            return False
+        self.executor.install(state)
+        self._server.hold(recovered.position, state)
+        self._server.settle(recovered.position)
+        self._checkpoint = (recovered.position, recovered.digest)
+        return True
+
+    def _here(self) -> MerkleMap:
+        """What may be the same in a state to be fetched."""
+        salvaged, self._salvaged = self._salvaged, EMPTY
+        return self.executor.saved.update({leaf.key: leaf.value for leaf in salvaged.leaves()})
 
     def hear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica. Raises Lie if it is no message; the link counts it."""
@@ -284,7 +307,7 @@ class Turn:
         for stable in out.stable:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
-            self._restoring.begin(transfer, self.executor.saved, self.core.now)
+            self._restoring.begin(transfer, self._here(), self.core.now)
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()
@@ -328,6 +351,7 @@ class Turn:
             position, digest, snapshot.data, [self._records.encode(record) for record in self.core.summary()]
         )
         self._server.settle(position)
+        self._salvaged = EMPTY
         self._snapshots = {at: held for at, held in self._snapshots.items() if at > position}
         self._count("stable_checkpoints")
 

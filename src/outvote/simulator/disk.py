@@ -27,7 +27,7 @@ from outvote.simulator.disk_files import (
 )
 from outvote.storage import frames
 from outvote.storage.contract import Disk, Recovered, Ticket
-from outvote.storage.snapshots import Snapshot
+from outvote.storage.snapshots import HEADER_BYTES, Snapshot
 from outvote.types import Digest, Nanos, Position
 
 SECRET = bytes(range(frames.SECRET_BYTES))
@@ -57,6 +57,7 @@ class SimulatedDisk(Disk):
         self._sync_max_ns = sync_max_ns
         self._generations: list[SegmentFile] = []
         self._snapshots: dict[int, bytes] = {}
+        self._aside = bytearray()  # what was set aside since the last snapshot
         self._good: list[int] = []  # generations that recovery could begin from; 0 is the initial state
         self._mark = 0  # the mark file: renewed after each sync, not synced itself
         self._older_mark = 0  # in its other slot
@@ -96,6 +97,9 @@ class SimulatedDisk(Disk):
         if self.full:
             raise DiskFull(f"replica {self._replica}: no space left while writing the mark file")
         start, snapshot = self._choose_start()
+        salvage = bytes(self._aside)
+        if snapshot is None and self._snapshots:
+            salvage = self._snapshots[max(self._snapshots)][HEADER_BYTES:] + salvage
         chosen = [one for one in self._generations if one.number >= start]
         self._check_beginning(chosen, start)
         scan = frames.scan(
@@ -108,8 +112,8 @@ class SimulatedDisk(Disk):
             self._cut(chosen[scan.torn.segment], scan.torn.offset)
         self._take_over(scan.sequence)
         if snapshot is None:
-            return Recovered(0, b"", b"", list(scan.records))
-        return Recovered(snapshot.position, snapshot.digest, snapshot.state, list(scan.records))
+            return Recovered(0, b"", b"", list(scan.records), salvage)
+        return Recovered(snapshot.position, snapshot.digest, snapshot.state, list(scan.records), salvage)
 
     def _choose_start(self) -> tuple[int, Snapshot | None]:
         """As DirectoryDisk does: the newest snapshot that can be read, or the oldest generation if there is none."""
@@ -193,6 +197,10 @@ class SimulatedDisk(Disk):
             return
         self._synced([(one, len(one.data)) for one in self._generations], self._sequence)
         self._store(task)
+
+    def set_aside(self, data: bytes) -> None:
+        self.check()
+        self._aside += data
 
     def check(self) -> None:
         if self._failure is not None:
@@ -286,6 +294,7 @@ class SimulatedDisk(Disk):
         self._snapshots[snapshot.generation] = encode_snapshot(self._replica, snapshot)
         self._good = [*self._good[-1:], snapshot.generation]
         self.kept = snapshot.position
+        self._aside.clear()
         self.stored(snapshot.position, snapshot.digest)
         if len(self._good) == 2:
             oldest = self._good[0]
@@ -311,6 +320,8 @@ class SimulatedDisk(Disk):
         self.next_crash, self.tears = "", None
         if manner == "keeps" or (not manner and rng.random() >= POWER_FAILS):
             return
+        if self._aside:
+            del self._aside[rng.randrange(len(self._aside) + 1) :]
         old = bytes(self._generations[0].data) if self._generations else b""
         for generation in list(self._generations):
             if generation.is_settled:
@@ -391,6 +402,7 @@ class SimulatedDisk(Disk):
         """A new, empty disk."""
         self._generations.clear()
         self._snapshots.clear()
+        self._aside.clear()
         self._good.clear()
         self._mark = self._older_mark = self._sequence = self._durable_sequence = 0
         self.hurt = self.full = self.fails_next_sync = self.misdirects_next_write = False

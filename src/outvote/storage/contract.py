@@ -16,12 +16,16 @@ Ticket = int  # counts appends; `durable` reaches a ticket when it and all earli
 
 
 class Recovered(NamedTuple):
-    """What a directory holds: the newest good snapshot, and every record written since it, oldest first."""
+    """What a directory holds: the newest good snapshot, and every record written since it, oldest first.
+
+    `salvage`: bytes of states that nobody vouches for: of a damaged snapshot if there is no good one, of what was set
+    aside. Whoever uses them verifies them piece by piece."""
 
     position: Position  # 0 if there is no snapshot
     digest: Digest  # b"" if there is no snapshot
     snapshot: bytes  # b"" if there is no snapshot
     records: list[bytes]
+    salvage: bytes = b""
 
 
 class Disk(ABC):
@@ -49,6 +53,11 @@ class Disk(ABC):
     def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
         """Store a snapshot atomically and begin a new generation with `head`; forget all but two generations.
         Raises BrokenStorage."""
+
+    @abstractmethod
+    def set_aside(self, data: bytes) -> None:
+        """Keep part of a state that is being fetched, behind the parts before, until `keep`: without a promise, and
+        not waited for, so after a crash there may be less of it, or none. Raises BrokenStorage."""
 
     @abstractmethod
     def check(self) -> None:

@@ -47,12 +47,14 @@ from outvote.storage.log import (
 )
 from outvote.storage.mark import MARK_NAME, Mark, MarkRead, new_secret, read_mark
 from outvote.storage.snapshots import (
+    Aside,
     Snapshot,
     check_snapshot,
     list_snapshots,
     read_snapshot,
     remove_snapshots_before,
     remove_unfinished,
+    salvage_snapshot,
     write_snapshot,
 )
 from outvote.types import DIGEST_BYTES, Digest, Position
@@ -71,6 +73,7 @@ class _Start(NamedTuple):
     generation: int
     snapshot: Snapshot | None
     good: list[int]  # generations that recovery could begin from; 0 is the initial state
+    salvage: bytes  # of the newest snapshot, if none is good
 
 
 class DirectoryDisk(Disk):
@@ -103,6 +106,7 @@ class DirectoryDisk(Disk):
         self._log: Log | None = None
         self._mark: Mark | None = None
         self._good: list[int] = []
+        self._aside = Aside(self._path)
         self._failure: BrokenStorage | None = None
         self._state: Literal["new", "open", "closed"] = "new"
         self._issued: Ticket = 0  # last ticket handed out
@@ -177,6 +181,11 @@ class DirectoryDisk(Disk):
             self._guard(lambda: self._commit(log.take(), self._issued))
             self._guard(lambda: _exhaust(self._store(task)))
             self.kept = self._stored
+            self._guard(self._aside.clear)
+
+    def set_aside(self, data: bytes) -> None:
+        self._usable()
+        self._guard(lambda: self._aside.append(data))
 
     def check(self) -> None:
         if self._failure is not None:
@@ -217,10 +226,11 @@ class DirectoryDisk(Disk):
             places = cut(self._path, places, result.torn, self._report)
         self._open(mark, places, result)
         self._good = start.good
+        salvage = start.salvage + self._aside.read()
         if start.snapshot is None:
-            return Recovered(0, b"", b"", result.records)
+            return Recovered(0, b"", b"", result.records, salvage)
         snapshot = start.snapshot
-        return Recovered(snapshot.position, snapshot.digest, snapshot.state, result.records)
+        return Recovered(snapshot.position, snapshot.digest, snapshot.state, result.records, salvage)
 
     def _choose_start(self) -> _Start:
         """The newest snapshot that can be read, or the oldest generation if there is none."""
@@ -233,15 +243,16 @@ class DirectoryDisk(Disk):
                 self._report(f"{error}; falling back to an older one and the log since then")
                 damaged = True
                 continue
-            return _Start(generation, snapshot, [generation])
+            return _Start(generation, snapshot, [generation], b"")
         if not damaged:
-            return _Start(0, None, [0])
+            return _Start(0, None, [0], b"")
+        salvage = salvage_snapshot(self._path, generations[-1])
         if (0, 0) in list_segments(self._path):
-            return _Start(0, None, [0])
+            return _Start(0, None, [0], salvage)
         self._report(
             f"{self._path}: no snapshot can be read; the records are all there, the state must come from the others"
         )
-        return _Start(generations[0], None, [])
+        return _Start(generations[0], None, [], salvage)
 
     def _check_beginning(self, places: Sequence[Place], start: _Start) -> None:
         """Raises Rot if a generation that must be there is not."""
@@ -379,12 +390,15 @@ class DirectoryDisk(Disk):
         if self._state != "open":
             return
         has_grown = self._synced > self.durable or self._stored > self.kept
+        if self._stored > self.kept:
+            self._guard(self._aside.clear)
         self.durable = max(self.durable, self._synced)
         self.kept = self._stored
         if has_grown or self._failure is not None:
             self.on_durable()
 
     def _release(self) -> None:
+        self._aside.close()
         if self._log is not None:
             self._log.close()
         if self._mark is not None:

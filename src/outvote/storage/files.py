@@ -46,6 +46,14 @@ def open_new(path: Path) -> int:
         raise broken(path, "creating the file", error) from None
 
 
+def open_appending(path: Path) -> int:
+    """A file for appending, with what is in it, or a new one. Raises BrokenStorage."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, FILE_MODE)
+    except OSError as error:
+        raise broken(path, "opening the file", error) from None
+
+
 def open_existing(path: Path) -> int:
     """A file for reading and writing. Raises BrokenStorage."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from outvote.errors import BrokenStorage
 from outvote.storage.contract import Disk, Recovered, Ticket
-from outvote.storage.snapshots import check_snapshot
+from outvote.storage.snapshots import SNAPSHOT_BYTES_MAX, check_snapshot
 from outvote.types import Digest, Position
 
 
@@ -23,6 +23,7 @@ class MemoryDisk(Disk):
         self._digest: Digest = b""
         self._snapshot = b""
         self._records: list[bytes] = []
+        self._aside = b""
         self._open = True
 
     def reopen(self) -> None:
@@ -31,7 +32,7 @@ class MemoryDisk(Disk):
         self._open = True
 
     def recover(self) -> Recovered:
-        return Recovered(self._position, self._digest, self._snapshot, list(self._records))
+        return Recovered(self._position, self._digest, self._snapshot, list(self._records), self._aside)
 
     def append(self, records: Sequence[bytes], notes: Sequence[bytes]) -> Ticket:
         self.check()
@@ -46,7 +47,13 @@ class MemoryDisk(Disk):
         check_snapshot(snapshot, digest)
         self._position, self._digest, self._snapshot = position, digest, snapshot
         self._records = list(head)
+        self._aside = b""
         self.kept = position
+
+    def set_aside(self, data: bytes) -> None:
+        self.check()
+        if len(self._aside) + len(data) <= SNAPSHOT_BYTES_MAX:
+            self._aside += data
 
     def check(self) -> None:
         if not self._open:

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
-from outvote.errors import Mistake, Rot
+from outvote.errors import BrokenStorage, Mistake, Rot
 from outvote.storage.files import (
     broken,
     close_quietly,
+    open_appending,
     open_new,
     read_all,
     remove,
@@ -32,6 +33,7 @@ from outvote.storage.mark import check_owner
 SNAPSHOT_BYTES_MAX: Final = 4 << 30  # a state is held in memory twice while it is read: 8 GiB
 STEP_BYTES: Final = 4 << 20  # at 100 MB/s, the log waits for 40 ms at most
 
+ASIDE_NAME: Final = "fetched.pages"
 _NAME: Final = re.compile(r"snapshot-(\d{10})\.state")
 _MAGIC: Final = b"OVSTATES"
 _HEADER: Final = struct.Struct("<8sIIQQQQ32s32s32s")
@@ -147,6 +149,51 @@ def read_snapshot(directory: Path, generation: int, owner: tuple[bytes, int]) ->
     if header.length != len(state) or header.checksum != sha256(state).digest():
         raise Rot(f"{path}: byte {HEADER_BYTES}: the state does not match its checksum")
     return Snapshot(generation, header.position, header.sequence, header.digest, state)
+
+
+def salvage_snapshot(directory: Path, generation: int) -> bytes:
+    """What can be read of a damaged one's state; nothing if it cannot be read at all."""
+    try:
+        data = read_all(directory / snapshot_name(generation), SNAPSHOT_BYTES_MAX + HEADER_BYTES)
+    except BrokenStorage:
+        return b""
+    return data[HEADER_BYTES:] if data is not None else b""
+
+
+class Aside:
+    """`fetched.pages`: parts of a state that is being fetched. Never synced: losing it costs time."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / ASIDE_NAME
+        self._fd = -1
+        self._size_bytes = 0
+
+    def read(self) -> bytes:
+        """What a crash left. Raises BrokenStorage."""
+        data = (read_all(self._path, SNAPSHOT_BYTES_MAX) or b"") if self._path.exists() else b""
+        self._size_bytes = len(data)
+        return data
+
+    def append(self, data: bytes) -> None:
+        """Beyond SNAPSHOT_BYTES_MAX nothing more is kept. Raises BrokenStorage."""
+        if self._size_bytes + len(data) > SNAPSHOT_BYTES_MAX:
+            return
+        if self._fd < 0:
+            self._fd = open_appending(self._path)
+        write_all(self._fd, self._path, data)
+        self._size_bytes += len(data)
+
+    def clear(self) -> None:
+        """Raises BrokenStorage."""
+        self.close()
+        if self._size_bytes:
+            self._size_bytes = 0
+            remove(self._path)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            close_quietly(self._fd)
+            self._fd = -1
 
 
 def check_snapshot(snapshot: bytes, digest: bytes) -> None:
