@@ -217,7 +217,7 @@ def test_randomness_differs_by_history_client_number_and_place() -> None:
         Request(ALICE, 1, 0, (draw, draw), b""), Request(BOB, 1, 0, (draw,), b""), Request(ALICE, 2, 0, (draw,), b"")
     )
     assert len(set(both)) == 4
-    assert drawn(Request(ALICE, 1, 0, (draw, draw), b"")) == both[:2]
+    assert drawn(Request(ALICE, 1, 0, (draw, draw), b"")) != both[:2], "whoever stands in the same batch counts"
     later = Executor(Tape())
     deliver(later)
     assert drawn(Request(ALICE, 1, 0, (draw,), b""), executor=later) != both[:1]
@@ -336,3 +336,41 @@ def test_a_row_of_the_client_table_byte_for_byte() -> None:
     for number in (2, 1):
         table.record(tell(ALICE, number), ReplyStatement(ALICE, number, 1, (b"x",)))
     assert table.row(ALICE) == b"\x92\x00\x92\x93\x02\x01\x91\xc4\x01x\x93\x01\x01\x91\xc4\x01x"
+
+
+def draws(executor: Executor, *requests: Request) -> list[bytes]:
+    replies = deliver(executor, *requests)
+    return [decode_outcome(reply.results[0], tuple[int, int, int, bytes])[3] for reply in replies]
+
+
+def draw(client: int, number: int, seal: bytes) -> Request:
+    return Request(client, number, 0, (encode_operation("draw", []),), seal)
+
+
+def test_chance_follows_from_the_history_and_the_seals_of_all_who_are_executed_together() -> None:
+    """So who knows the state and not the requests cannot tell it; and the order within a batch is no choice."""
+    alone = draws(Executor(Tape()), draw(ALICE, 1, b"a"))
+    assert alone == draws(Executor(Tape()), draw(ALICE, 1, b"a"))
+    assert alone != draws(Executor(Tape()), draw(ALICE, 1, b"b"))
+    together = draws(Executor(Tape()), draw(ALICE, 1, b"a"), draw(BOB, 1, b"b"))
+    assert together[0] != alone[0]
+    assert together[::-1] == draws(Executor(Tape()), draw(BOB, 1, b"b"), draw(ALICE, 1, b"a"))
+
+
+def test_what_has_run_before_is_no_choice_for_who_cuts_the_batch() -> None:
+    first, second = Executor(Tape()), Executor(Tape())
+    for executor in (first, second):
+        deliver(executor, tell(ALICE, 1))
+    assert draws(first, draw(BOB, 1, b"b")) == draws(second, draw(BOB, 1, b"b"))
+    third = Executor(Tape())
+    deliver(third, tell(ALICE, 1))
+    replies = deliver(third, draw(BOB, 1, b"b"), tell(ALICE, 1))
+    fourth = Executor(Tape())
+    deliver(fourth, tell(ALICE, 1))
+    assert replies[0].results == deliver(fourth, draw(BOB, 1, b"b"))[0].results
+
+
+def test_the_same_requests_at_another_place_draw_something_else() -> None:
+    early, late = Executor(Tape()), Executor(Tape())
+    deliver(late, tell(ALICE, 1))
+    assert draws(early, draw(BOB, 1, b"b")) != draws(late, draw(BOB, 1, b"b"))

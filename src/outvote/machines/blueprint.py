@@ -20,7 +20,7 @@ from outvote.machines.value_types import facts_of
 COMMAND: Final = "command"
 QUERY: Final = "query"
 MARK: Final = "outvote_kind"  # the attribute that @command and @query set on a function
-_RESERVED: Final = ("apply", "snapshot", "restore")
+_RESERVED: Final = ("apply", "snapshot", "restore", "allows")
 _MUTABLE: Final = (list, dict, set, bytearray)
 NO_DEFAULT: Final = object()
 
@@ -72,8 +72,8 @@ class Blueprint:
     """Everything that `StateMachine` needs to know about one class."""
 
     __slots__ = (
-        "attributes", "by_header", "commands", "defaults", "derived", "derived_types", "has_sets", "known", "name",
-        "own_snapshot", "read_snapshot", "state", "types",
+        "attributes", "by_header", "commands", "defaults", "derived", "derived_types", "guarded", "has_sets", "known",
+        "name", "own_snapshot", "read_snapshot", "state", "types",
     )  # fmt: skip
 
     def __init__(self, owner: type, root: type, floats: bool, derived: tuple[str, ...]) -> None:
@@ -93,6 +93,9 @@ class Blueprint:
         for name in derived:
             if name not in self.defaults:
                 raise Mistake(f"{self.name}.{name} is derived and needs a default to start from after a restore")
+        self.guarded = _overrides(owner, root, "allows")
+        if self.guarded:
+            _check_guard(owner)
         self.own_snapshot = _overrides(owner, root, "snapshot")
         if self.own_snapshot != _overrides(owner, root, "restore"):
             raise Mistake(f"{self.name} must define both snapshot and restore, or neither")
@@ -180,6 +183,14 @@ def _check_method(owner: type, name: str, kind: str) -> None:
             raise Mistake(f"{where} does not say what type {label} has: write {label}: int, or what it is")
     if "return" not in annotated:
         raise Mistake(f"{where} does not say what it returns: write -> None, -> int, or what it is")
+
+
+def _check_guard(owner: type) -> None:
+    guard = inspect.getattr_static(owner, "allows")
+    if not isinstance(guard, types.FunctionType) or len(inspect.signature(guard).parameters) != 3:
+        raise Mistake(f"{owner.__name__}.allows cannot be asked: write def allows(self, context, operation) -> bool")
+    if inspect.iscoroutinefunction(guard):
+        raise Mistake(f"{owner.__name__}.allows must be a plain method that returns True or False: no async")
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:

@@ -21,7 +21,10 @@ class Context:
         self._counter = 0
 
     def random_bytes(self, count: int) -> bytes:
-        """Pseudo-random bytes, equal on every replica. The leader can predict them: no lottery should rely on it."""
+        """Pseudo-random bytes, equal on every replica: from all that was executed and the seals of the batch's clients.
+
+        Nobody can tell them from the state alone. The leader, who sees the requests before they are ordered, can choose
+        which of them to take together, knowing what comes of it: no lottery should rely on it."""
         out = bytearray()
         while len(out) < count:
             out += sha256(self._seed + self._counter.to_bytes(8, "big")).digest()

@@ -57,7 +57,7 @@ _decode_header = msgspec.msgpack.Decoder(_Header).decode
 class Executor:
     """One replica's state. `position`, `history` and `time` are those of the last delivery."""
 
-    __slots__ = ("_fields", "_machine", "_saved", "_sessions", "history", "position", "time")
+    __slots__ = ("_chance", "_fields", "_machine", "_saved", "_sessions", "history", "position", "time")
 
     def __init__(self, machine: Machine) -> None:
         """Takes one snapshot of the fresh machine, so that a class that cannot be written down is refused now."""
@@ -66,6 +66,7 @@ class Executor:
         self._fields = Fields(machine)
         self._sessions = Sessions()
         self._saved = EMPTY  # what the last checkpoint wrote
+        self._chance: Digest = b""  # of the batch that is being executed
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
         self.time: Nanos = 0
@@ -83,6 +84,7 @@ class Executor:
         executed: list[tuple[ClientId, int, tuple[bytes, ...]]] = []
         self.position = delivery.position
         self.time = max(self.time + 1, delivery.time)
+        self._chance = self._chance_of(delivery)
         for request in delivery.requests:
             client, number = request.client, request.number
             if sessions.executable(request) and len(request.operations) <= OPERATIONS_MAX:
@@ -99,11 +101,20 @@ class Executor:
         self.history = sha256(self.history + _encode((self.position, self.time, executed))).digest()
         return replies
 
+    def _chance_of(self, delivery: Delivery) -> Digest:
+        """What the primary proposes by its batch, mixed with the history: the seals of the requests that are to run.
+
+        Only each client can make its own, so whoever knows the state but not the requests cannot tell the outcome; and
+        sorted, and without what has run before, they leave the primary nothing to choose but which requests it takes
+        together. It chooses knowing the outcome, and a client that conspires with it can try many seals."""
+        seals = sorted(request.seal for request in delivery.requests if self._sessions.executable(request))
+        return sha256(self.history + _encode(seals)).digest()
+
     def _execute(self, request: Request) -> tuple[bytes, ...]:
-        """One outcome for each operation. The seed binds history, client, number and place in the request."""
+        """One outcome for each operation. The seed binds the batch, client, number and place in the request."""
         apply = self._machine.apply
         position, time, client = self.position, self.time, request.client
-        seed = self.history + client.to_bytes(8, "big") + request.number.to_bytes(8, "big")
+        seed = self._chance + client.to_bytes(8, "big") + request.number.to_bytes(8, "big")
         results: list[bytes] = []
         used_bytes = 0
         for index, operation in enumerate(request.operations):

@@ -124,6 +124,10 @@ class StateMachine(Machine):
             raise
         except Exception:  # a type's own __post_init__ may raise anything
             return encode_invalid(f"the arguments do not fit {step.name!r}")
+        if blueprint.guarded:
+            refusal = self._refusal(step.name, context)
+            if refusal:
+                return refusal
         values = msgspec.structs.astuple(arguments)
         if step.context_index >= 0:
             index = step.context_index
@@ -138,6 +142,25 @@ class StateMachine(Machine):
         except Exception as error:  # whatever the user's code does, the other operations go on
             return encode_failed(type(error).__name__)
         return outcome if len(outcome) <= RESULT_BYTES_MAX else TOO_LARGE
+
+    def allows(self, context: Context, operation: str) -> bool:
+        """Who may call what: define it to refuse a client a command or query, by name, before it runs.
+
+        Asked in the agreed order, with the state as it is then, so all replicas decide alike; it must not change the
+        state. `context.client` is who signed. If it raises, the operation fails as if the command had."""
+        return True
+
+    def _refusal(self, operation: str, context: Context) -> bytes:
+        try:
+            if self.allows(context, operation):
+                return b""
+        except MemoryError:
+            raise
+        except Rejected as rejection:
+            return encode_rejected(str(rejection))
+        except Exception as error:
+            return encode_failed(type(error).__name__)
+        return encode_rejected(f"client {context.client} may not call {operation}")
 
     def snapshot(self) -> bytes:
         """All declared attributes. Dicts keep their order, sets are sorted. Raises Mistake if the state holds what
