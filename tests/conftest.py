@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-for folder in ("papers", "attacks", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire"):
+for folder in (
+    "papers", "attacks", "client", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire",
+):
     path = str(Path(__file__).parent / folder)
     if path not in sys.path:
         sys.path.append(path)

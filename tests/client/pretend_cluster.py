@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Final, cast
 
 from outvote.configuration.files import create_cluster, load_replica_keys
+from outvote.configuration.genesis import Parameters
 from outvote.core.contract import Delivery, Request, Standing
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Lie
@@ -102,6 +103,7 @@ class PretendCluster:
             replicas=n,
             hosts=[f"127.0.0.1:{port}" for port in self.ports],
             clients=clients,
+            parameters=Parameters(reads=False),  # nobody executes a read here
         )
         seal_domain = domain(self.genesis.identity(), self.genesis.epoch)
         self.keys = [load_replica_keys(directory, replica, self.genesis) for replica in range(n)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -46,7 +47,7 @@ class PretendOpener:
         return claim.seal == seal_of(claim.signer, claim.statement)
 
 
-def session_of(n: int = 4, connected: int | None = None, **settings: int) -> Session:
+def session_of(n: int = 4, connected: int | None = None, **settings: Any) -> Session:
     session = Session(ME, Committee(n), PretendSealer(), PretendOpener(), SessionConfig(**settings))
     for replica in range(n if connected is None else connected):
         session.connected(replica)

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 HERE: Final = Path(__file__).resolve().parent
 TESTS: Final = HERE.parent
-for folder in ("attacks", "conformance", "crypto", "host", "machines", "papers", "protocols", "wire"):
+for folder in ("attacks", "client", "conformance", "crypto", "host", "machines", "papers", "protocols", "wire"):
     if str(TESTS / folder) not in sys.path:
         sys.path.append(str(TESTS / folder))
 

@@ -227,8 +227,36 @@ def test_a_request_executed_before_is_answered_from_the_table() -> None:
     turn.request(FIRST_CLIENT, request())
     replies = [answer for answer in sent.answers if isinstance(answer, Reply)]
     assert len(replies) == 2
-    assert replies[0] == replies[1]
+    assert [reply.tentative for reply in replies] == [True, False], "what is asked for again is told for good"
+    assert replies[0].answer == replies[1].answer
     assert turn.report(Ask(7), {}).standing.position == 1
+
+
+def tentative_answers_wait_for_the_disk() -> None:
+    """They promise that the certificate is shown in any view change: a crash must not take it back."""
+    disk = SlowDisk()
+    turn, sent, _ = make_turn(me=0, disk=disk)
+    turn.request(FIRST_CLIENT, request())
+    turn.run()
+    disk.sync()
+    turn.run()
+    digest = sent.frames[0][1].digest
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Prepare(0, 1, digest)))
+    turn.run()
+    assert turn.executor.position == 1
+    assert replies_of(sent) == []
+    disk.sync()
+    turn.run()
+    assert [reply.tentative for reply in replies_of(sent)] == [True]
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Commit(0, 1, digest)))
+    turn.run()
+    assert len(replies_of(sent)) == 1, "who has it as a tentative one asks again if it is too little"
+
+
+def test_tentative_answers_wait_for_the_disk() -> None:
+    tentative_answers_wait_for_the_disk()
 
 
 def replies_of(sent: Sent) -> list[Reply]:

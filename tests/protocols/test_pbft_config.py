@@ -30,13 +30,14 @@ def test_the_defaults() -> None:
         "view_timeout_growth_max": 16,
         "status_interval_ns": 200 * MILLISECOND,
         "idle_interval_ns": 2000 * MILLISECOND,
+        "tentative": True,
         "time_tolerance_ns": 10_000 * MILLISECOND,
     }
     config = PbftConfig()
     assert config.validated(4) is config
 
 
-@pytest.mark.parametrize("name", [field.name for field in FIELDS])
+@pytest.mark.parametrize("name", [field.name for field in FIELDS if field.type is int])
 def test_every_number_is_at_least_1(name: str) -> None:
     for value in (0, -1):
         with pytest.raises(Mistake, match=f"{name} is {value}: it must be at least 1"):

@@ -12,7 +12,8 @@ TAGS: dict[type[Struct], int] = {
     messages.PrePrepare: 1, messages.Prepare: 2, messages.Commit: 3, messages.Checkpoint: 4, messages.ViewChange: 5,
     messages.NewView: 6, messages.ProposalStatement: 11, messages.DecidedStatement: 12, messages.Forward: 21,
     messages.Status: 22, messages.Decided: 23, messages.StableProof: 24, messages.NewViewProof: 25,
-    messages.FetchBatch: 26, messages.FetchedBatch: 27, messages.Complaint: 35,
+    messages.FetchBatch: 26, messages.FetchedBatch: 27, messages.QueryReached: 28,
+    messages.ReachedReply: 29, messages.Complaint: 35,
     records.Accepted: 1, records.Prepared: 2, records.Left: 3, records.Entered: 4, records.Committed: 5,
     records.Certified: 6, records.Body: 7, records.Announced: 8,
 }  # fmt: skip
@@ -32,7 +33,7 @@ def test_what_is_sealed_and_what_is_not() -> None:
     unsealed = [kind.__name__ for kind in messages.MESSAGES if not kind.sealed]
     assert unsealed == [
         "Commit", "Forward", "Status", "Decided", "StableProof", "NewViewProof", "FetchBatch", "FetchedBatch",
-        "Complaint",
+        "QueryReached", "ReachedReply", "Complaint",
     ]
 
 

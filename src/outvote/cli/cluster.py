@@ -113,7 +113,7 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
         if not re.fullmatch(r"[0-9]{1,12}", value):
             raise Mistake(f"--set {text}: write it as {name}=NUMBER")
         values[name] = int(value)
-    return msgspec.convert(values, Parameters)
+    return msgspec.convert(values, Parameters, strict=False)  # 0 and 1 for what is on or off
 
 
 def promise(genesis: Genesis) -> str:

@@ -45,7 +45,8 @@ def make_node(
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
     entry = protocol(genesis.entry)
-    parameters = {name: getattr(genesis.parameters, name) for name in genesis.parameters.__struct_fields__}
+    names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
+    parameters = {name: getattr(genesis.parameters, name) for name in names}
     return Node(
         genesis,
         keys,

@@ -20,6 +20,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
+
 from outvote.client.connections import REJECTION, Connections
 from outvote.client.receipts import Receipt
 from outvote.client.session import Answered, Session, SessionConfig, bundle_size, check_operation
@@ -97,7 +99,9 @@ class Client:
         self.genesis = genesis
         self.name = next((entry.name for entry in genesis.clients if entry.id == keys.party), str(keys.party))
         self.committee = Committee(genesis.n)
-        self.config = config or SessionConfig(first_number=time.time_ns() // 1000)
+        self.config = msgspec.structs.replace(
+            config or SessionConfig(first_number=time.time_ns() // 1000), reads=genesis.parameters.reads
+        )
         self._identity = genesis.identity()
         seal_domain = domain(self._identity, genesis.epoch)
         signer = Ed25519Sealer(seal_domain, keys.signing)
@@ -252,9 +256,11 @@ class Client:
             bundle = [calls.popleft() for _ in range(together)]
             bundle = [call for call in bundle if not call.future.done()]  # cancelled before they left
             if bundle:
-                number = session.submit(
-                    [call.operation for call in bundle], now, any(call.proof for call in bundle)
-                )
+                operations = [call.operation for call in bundle]
+                if all(call.command.fast and not call.proof for call in bundle):
+                    number = session.read(operations, now)
+                else:
+                    number = session.submit(operations, now, any(call.proof for call in bundle))
                 self._bundles[number] = bundle
         self._write(session.take_outgoing())
         self._set_timer(now)
@@ -353,6 +359,8 @@ class Client:
             return
         for answered in self.session.receive(replica, message, time.monotonic_ns()):
             self._settle(answered)
+        if self.session.has_outgoing:  # a read that has to be ordered, for one
+            self._schedule()
         if type(message) is Refusal:
             self._arrival.set()
             self._set_timer(time.monotonic_ns())

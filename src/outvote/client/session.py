@@ -18,6 +18,8 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
+from outvote.client.reads import Reads
+from outvote.client.votes import Group, Said, Votes, said_of
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Request, RequestStatement, Struct
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
@@ -26,12 +28,15 @@ from outvote.wire.client_messages import (
     OPERATIONS_MAX,
     OUTSTANDING_MAX,
     REQUEST_BYTES_MAX,
+    Read,
+    ReadReply,
     Refusal,
     Reply,
     ReplyStatement,
     Submit,
     ToClient,
     ToReplica,
+    Unread,
 )
 
 BUSY: Final = "busy"  # a reason that starts so says "not now": other replicas may still take the request
@@ -62,6 +67,9 @@ class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     retry_max_ns: Nanos = 4 * SECOND
     timeout_ns: Nanos = 10 * SECOND  # from submit to giving up
     waiting_max: int = 10_000  # operations behind a full window: 39 full bundles
+    reads: bool = False  # queries in one round trip; then every answer needs a quorum, of all clients
+    read_patience_ns: Nanos = 200 * MILLISECOND  # then a read is ordered instead
+    whole_ns: Nanos = 50 * MILLISECOND  # a quorum of digests, and nobody has sent the results: ask everybody for them
     first_number: int = 1  # above every number that this client identity ever used
 
 
@@ -80,23 +88,12 @@ class Failed(NamedTuple):
     error: Unanswered
 
 
-class _Group:
-    """Replicas that gave the same statement."""
-
-    __slots__ = ("statement", "unverified", "verified")
-
-    def __init__(self, statement: ReplyStatement) -> None:
-        self.statement = statement
-        self.unverified: list[tuple[ReplicaId, Seal]] = []
-        self.verified: list[tuple[ReplicaId, Seal]] = []
-
-
 class _Pending:
     """One number that waits for its answer."""
 
     __slots__ = (
-        "deadline", "groups", "handed", "number", "operations", "proof", "refusals", "replied", "request", "retry_at",
-        "retry_ns", "to_all",
+        "alias", "deadline", "handed", "insists", "number", "operations", "proof", "refusals", "request", "retry_at",
+        "retry_ns", "to_all", "votes", "whole_at",
     )
 
     def __init__(
@@ -111,19 +108,21 @@ class _Pending:
         self.request: Submit | None = None  # sealed when the window reaches this number
         self.handed = False  # to at least one connected replica
         self.to_all = False  # not only the believed leader should have it
-        self.replied = 0  # bit r: replica r has given its one reply
-        self.groups: list[_Group] = []  # at most one a replica
+        self.votes = Votes()
+        self.whole_at: Nanos = NEVER  # when to ask everybody for whole results
+        self.insists = False  # asks those as well that have answered
+        self.alias = number  # by which the owner knows it: of a read that had to be ordered, the read's
         self.refusals: dict[ReplicaId, str] = {}
 
 
 class _Settled:
-    """An accepted answer, kept until every replica has spoken, to tell who said something else."""
+    """What an accepted answer said, kept until every replica has spoken, to tell who said something else."""
 
-    __slots__ = ("replied", "statement")
+    __slots__ = ("replied", "said")
 
-    def __init__(self, statement: ReplyStatement, replied: int) -> None:
-        self.statement = statement
-        self.replied = replied
+    def __init__(self, said: Said, replied: int) -> None:
+        self.said = said
+        self.replied = replied  # bit r: replica r has said its last word
 
 
 SETTLED_MAX: Final = OUTSTANDING_MAX  # kept answers: 64 x 256 KiB of results = 16 MiB at the very worst
@@ -175,6 +174,7 @@ class Session:
         self._views: list[View] = [0] * committee.n  # the highest each replica reported
         self._connected = [False] * committee.n
         self._outgoing: list[tuple[ReplicaId, ToReplica]] = []
+        self.reads = Reads(client, committee, self.config.read_patience_ns)
         self._wake_at: Nanos = NEVER  # never later than the first deadline; may be earlier
         self.view: View = 0  # the (f + 1)-th highest report: at least one correct replica has reached it
         self.wrong_replies: list[int] = [0] * committee.n  # replies that differ from the accepted one
@@ -209,16 +209,49 @@ class Session:
             raise Mistake(
                 f"{self._waiting_operations} operations wait already: await some answers before you send more"
             )
-        self._last += 1
-        pending = _Pending(self._last, bundle, now + self.config.timeout_ns, self.config.retry_ns, proof)
-        self._waiting.append(pending)
-        self._waiting_operations += len(bundle)
-        self._wake_at = min(self._wake_at, pending.deadline)
+        pending = self._enqueue(bundle, now + self.config.timeout_ns, proof)
         self._fill_window(now)
         return pending.number
 
+    def _enqueue(self, bundle: tuple[bytes, ...], deadline: Nanos, proof: bool) -> _Pending:
+        self._last += 1
+        pending = _Pending(self._last, bundle, deadline, self.config.retry_ns, proof)
+        self._waiting.append(pending)
+        self._waiting_operations += len(bundle)
+        self._wake_at = min(self._wake_at, pending.deadline)
+        return pending
+
+    def read(self, operations: Sequence[bytes], now: Nanos) -> int:
+        """Queries that run in one round trip if a quorum of replicas agrees, and are ordered if it does not. Returns
+        the number, below 0, under which the answer comes. Raises what `submit` raises."""
+        if not self.config.reads or not self.reads.worth_trying(self._connected):
+            return self.submit(operations, now, proof=False)
+        bundle = tuple(operations)
+        if not 0 < bundle_size(bundle) == len(bundle):
+            return self.submit(operations, now, proof=False)  # which says what is wrong with it
+        number = self.reads.next_number()
+        self._send_read(self.reads.begin(number, bundle, self._connected, now, now + self.config.timeout_ns))
+        self._wake_at = min(self._wake_at, self.reads.next_deadline())
+        return -number
+
+    def _send_read(self, message: Read) -> None:
+        for replica in range(self.committee.n):
+            if self._connected[replica]:
+                self._outgoing.append((replica, message))
+
+    def _order_failed_reads(self, now: Nanos) -> None:
+        failed = self.reads.take_failed()
+        for number, operations, deadline in failed:
+            self._enqueue(operations, deadline, False).alias = -number
+        if failed:
+            self._fill_window(now)
+
     def give_up(self, number: int, now: Nanos) -> None:
         """The owner no longer wants this answer. Whether the request runs is then unknown."""
+        if number < 0:
+            if self.reads.give_up(-number):
+                return
+            number = next((one.number for one in (*self._pending.values(), *self._waiting) if one.alias == number), 0)
         if self._pending.pop(number, None) is None:
             for pending in self._waiting:
                 if pending.number == number:
@@ -259,7 +292,12 @@ class Session:
     @property
     def outstanding(self) -> int:
         """Numbers that wait for an answer, sent or not."""
-        return len(self._pending) + len(self._waiting)
+        return len(self._pending) + len(self._waiting) + len(self.reads)
+
+    @property
+    def needed(self) -> int:
+        """Final answers to believe; reads meet writes in a correct replica only if a quorum answered both."""
+        return self.committee.quorum if self.config.reads else self.committee.weak
 
     @property
     def leader(self) -> ReplicaId:
@@ -274,9 +312,13 @@ class Session:
         outgoing, self._outgoing = self._outgoing, []
         return outgoing
 
+    @property
+    def has_outgoing(self) -> bool:
+        return bool(self._outgoing)
+
     def next_deadline(self) -> Nanos:
         """When to call `tick`; sometimes early, never late. NEVER if nothing is waited for."""
-        return self._wake_at if self._pending or self._waiting else NEVER
+        return self._wake_at if self.outstanding else NEVER
 
     # ---- time ----------------------------------------------------------------------------------------------
 
@@ -284,23 +326,33 @@ class Session:
         """Repeat what is due, and give up what has waited too long."""
         if now < self._wake_at:
             return []
+        for again in self.reads.tick(now):
+            self._send_read(again)
+        self._order_failed_reads(now)
         expired = [pending for pending in self._pending.values() if pending.deadline <= now]
-        failed = [Failed(pending.number, self._verdict(pending)) for pending in expired]
+        failed = [Failed(pending.alias, self._verdict(pending)) for pending in expired]
         for pending in expired:
             del self._pending[pending.number]
-        while self._waiting and self._waiting[0].deadline <= now:  # in order: all wait equally long
-            pending = self._waiting.popleft()
+        for pending in [one for one in self._waiting if one.deadline <= now]:
+            self._waiting.remove(pending)
             self._waiting_operations -= len(pending.operations)
-            failed.append(Failed(pending.number, self._verdict(pending)))
+            failed.append(Failed(pending.alias, self._verdict(pending)))
         self.counters["unanswered"] += len(failed)
-        wake_at = self._waiting[0].deadline if self._waiting else NEVER
+        wake_at = min((pending.deadline for pending in self._waiting), default=NEVER)
+        wake_at = min(wake_at, self.reads.next_deadline())
         for pending in self._pending.values():
+            if pending.whole_at <= now:
+                pending.whole_at = NEVER
+                pending.insists = True
+                self._send_to_all(pending)  # a request that has run is answered with whole results
             if pending.retry_at <= now:
+                # Those that have answered tell the others what was decided when they are asked again.
+                pending.insists = pending.insists or self.config.reads
                 self._send_to_all(pending)
                 self.counters["repeats"] += 1
                 pending.retry_ns = min(2 * pending.retry_ns, self.config.retry_max_ns)
                 pending.retry_at = now + pending.retry_ns
-            wake_at = min(wake_at, pending.retry_at, pending.deadline)
+            wake_at = min(wake_at, pending.retry_at, pending.whole_at, pending.deadline)
         self._wake_at = wake_at
         self._fill_window(now)
         return failed
@@ -321,61 +373,87 @@ class Session:
             return self._reply(replica, message, now)
         if type(message) is Refusal:
             self._refusal(replica, message, now)
+        elif type(message) is ReadReply:
+            return self._read_reply(replica, message, now)
+        elif type(message) is Unread:
+            self.reads.unread(replica, message.number)
+            self._order_failed_reads(now)
         return []
+
+    def _read_reply(self, replica: ReplicaId, reply: ReadReply, now: Nanos) -> list[Answered]:
+        agreed = self.reads.receive(replica, reply)
+        self._order_failed_reads(now)
+        if agreed is None:
+            return []
+        self.counters["answered"] += 1
+        position, results = agreed
+        return [Answered(-reply.number, ReplyStatement(self.client, -reply.number, position, results), ())]
 
     def _reply(self, replica: ReplicaId, reply: Reply, now: Nanos) -> list[Answered]:
         statement = reply.answer
+        said, results = said_of(statement.position, statement.results, reply.digest)
         pending = self._pending.get(statement.number)
         if pending is None or statement.client != self.client:
-            self._late_reply(replica, statement)
+            self._late_reply(replica, statement, said, reply.tentative)
             return []
-        bit = 1 << replica
-        if pending.replied & bit:
+        if pending.proof and (reply.tentative or results is None):
+            return []  # a receipt proves what is final
+        group = pending.votes.add(replica, said, results, reply.seal, reply.tentative)
+        if group is None or not self._suffices(pending, group):
             return []
-        pending.replied |= bit
-        for group in pending.groups:
-            if group.statement == statement:
-                break
-        else:
-            group = _Group(statement)
-            pending.groups.append(group)
-        group.unverified.append((replica, reply.seal))
-        if len(group.unverified) + len(group.verified) < self.committee.weak:
-            return []
-        for signer, seal in group.unverified:
-            if not pending.proof or self._opener.opens(Claim(signer, statement, seal)):
-                group.verified.append((signer, seal))
-            else:
-                self.forged_seals[signer] += 1
-        group.unverified.clear()
-        if len(group.verified) < self.committee.weak:
+        if group.results is None:
+            if pending.whole_at == NEVER:
+                pending.whole_at = now + self.config.whole_ns
+                self._wake_at = min(self._wake_at, pending.whole_at)
             return []
         self._settle(pending, group)
         self._fill_window(now)
-        return [Answered(pending.number, statement, tuple(group.verified))]
+        accepted = ReplyStatement(self.client, statement.number, statement.position, group.results)
+        seals = group.verified if pending.proof else group.final
+        return [Answered(pending.alias, accepted, tuple(seals.items()))]
 
-    def _settle(self, pending: _Pending, accepted: _Group) -> None:
+    def _suffices(self, pending: _Pending, group: Group) -> bool:
+        """Enough final words, or a quorum of words that may yet be taken back: then at f + 1 correct replicas the
+        request is prepared, and no view change decides otherwise."""
+        if group.voices < self.needed:
+            return False
+        if not pending.proof:
+            return len(group.final) >= self.needed or group.voices >= self.committee.quorum
+        statement = ReplyStatement(self.client, pending.number, group.said[0], group.results or ())
+        for signer, seal in list(group.final.items()):
+            if signer in group.verified:
+                continue
+            if self._opener.opens(Claim(signer, statement, seal)):
+                group.verified[signer] = seal
+            else:
+                self.forged_seals[signer] += 1
+                del group.final[signer]
+        return len(group.verified) >= self.needed
+
+    def _settle(self, pending: _Pending, accepted: Group) -> None:
         del self._pending[pending.number]
         self.counters["answered"] += 1
-        for group in pending.groups:
-            if group is not accepted:
-                for replica, _ in group.unverified + group.verified:
+        replied = 0
+        for replica, group in pending.votes.spoken.items():
+            if pending.votes.final(replica):
+                replied |= 1 << replica
+                if group is not accepted:
                     self.wrong_replies[replica] += 1
-        if pending.replied != (1 << self.committee.n) - 1:
-            self._settled[pending.number] = _Settled(accepted.statement, pending.replied)
+        if replied != (1 << self.committee.n) - 1:
+            self._settled[pending.number] = _Settled(accepted.said, replied)
             if len(self._settled) > SETTLED_MAX:
                 del self._settled[next(iter(self._settled))]
 
-    def _late_reply(self, replica: ReplicaId, statement: ReplyStatement) -> None:
+    def _late_reply(self, replica: ReplicaId, statement: ReplyStatement, said: Said, tentative: bool) -> None:
         settled = self._settled.get(statement.number)
         if settled is None or statement.client != self.client:
             self.counters["strays"] += 1
             return
         bit = 1 << replica
-        if settled.replied & bit:
+        if settled.replied & bit or tentative:
             return
         settled.replied |= bit
-        if statement != settled.statement:
+        if said != settled.said:
             self.wrong_replies[replica] += 1
         if settled.replied == (1 << self.committee.n) - 1:
             del self._settled[statement.number]
@@ -422,7 +500,7 @@ class Session:
                 self._send(pending, replica)
 
     def _send(self, pending: _Pending, replica: ReplicaId) -> None:
-        if pending.request is not None and not pending.replied >> replica & 1:
+        if pending.request is not None and (pending.insists or not pending.votes.final(replica)):
             pending.handed = True
             self._outgoing.append((replica, pending.request))
 
@@ -432,7 +510,7 @@ class Session:
         """What to tell the owner of a number that is given up."""
         committee = self.committee
         lasting = _lasting(pending.refusals)
-        if len(lasting) >= committee.weak and not pending.groups:
+        if len(lasting) >= committee.weak and not pending.votes.groups:
             reason = max(lasting, key=lasting.count)
             return Refused(f"{_replicas(len(lasting))} refused the request: {reason}")
         seconds = f"{self.config.timeout_ns / SECOND:g} s"
@@ -453,10 +531,10 @@ class Session:
                 f"within {seconds}; {doubt}{hearsay}",
                 may_execute=False,
             )
-        replied = pending.replied.bit_count()
-        different = len(pending.groups)
+        replied = len(pending.votes.spoken)
+        different = sum(1 for group in pending.votes.groups.values() if group.voices)
         return UnknownOutcome(
-            f"no {committee.weak} equal answers within {seconds}: {_replicas(replied)} answered, "
+            f"no {self.needed} equal answers within {seconds}: {_replicas(replied)} answered, "
             f"{different} different answer{'' if different == 1 else 's'}: more than f = {committee.faults} "
             f"of the {committee.n} replicas may be faulty or the cluster is stalled; {doubt}{hearsay}"
         )

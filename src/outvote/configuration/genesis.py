@@ -66,6 +66,8 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_bytes_max: int = 1 << 20  # and their bytes
     pipeline: int = 2  # positions that a leader keeps under way while it fills batches
     time_tolerance_ms: int = 10_000  # how far a leader's clock may be from ours
+    tentative: bool = True  # what is prepared is executed before it is committed; clients then need 2f + 1 answers
+    reads: bool = True  # queries in one round trip; then clients want a quorum of answers, else f + 1
 
     @property
     def view_timeout_ns(self) -> Nanos:

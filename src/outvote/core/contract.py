@@ -169,14 +169,18 @@ class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 class Outbox:
     """What a turn asked for. The host drains it in this order, then clears it."""
 
-    __slots__ = ("deliveries", "hints", "lies", "messages", "notes", "records", "stable", "transfers")
+    __slots__ = (
+        "deliveries", "hints", "lies", "messages", "notes", "records", "stable", "tentative", "transfers", "undo",
+    )
 
     def __init__(self) -> None:
         self.hints: list[tuple[ReplicaId, Hint]] = []
         self.records: list[Record] = []  # one append, one sync
         self.notes: list[Note] = []  # appended behind the records, not waited for
         self.messages: list[tuple[ReplicaId, Message]] = []  # sealed and sent after the sync
+        self.undo: list[Position] = []  # what was executed tentatively behind this position is taken back
         self.deliveries: list[Delivery] = []
+        self.tentative: list[Delivery] = []  # the next one, to be executed before it is decided; see `undo`
         self.stable: list[Stable] = []
         self.transfers: list[Transfer] = []
         self.lies: list[tuple[ReplicaId, str]] = []  # who said what no correct replica says; to be counted
@@ -185,13 +189,13 @@ class Outbox:
         """Whether there is anything to drain."""
         return bool(
             self.hints or self.records or self.notes or self.messages
-            or self.deliveries or self.stable or self.transfers or self.lies
+            or self.deliveries or self.tentative or self.undo or self.stable or self.transfers or self.lies
         )
 
     def clear(self) -> None:
         for lane in (
             self.hints, self.records, self.notes, self.messages,
-            self.deliveries, self.stable, self.transfers, self.lies,
+            self.deliveries, self.tentative, self.undo, self.stable, self.transfers, self.lies,
         ):
             if lane:
                 lane.clear()
@@ -208,6 +212,9 @@ class Core(ABC):
         self.now: Nanos = 0  # monotonic; the host sets it when a turn begins
         self.wall: Nanos = 0  # this replica's idea of the time of day; only for values that are agreed on
         self.wake_at: Nanos = NEVER  # the host reads it when a turn ends
+        # From which executed position on the state holds everything that this replica ever told a client of, so that
+        # read-only requests may be answered from it; None: not known, or there is none. The host reads it.
+        self.reads_at: Position | None = None
         self.out = Outbox()
 
     @abstractmethod
@@ -239,6 +246,11 @@ class Core(ABC):
     @abstractmethod
     def executed(self, position: Position, digest: Digest) -> None:
         """The state after the checkpoint at `position` has this digest here."""
+
+    def asked_again(self, position: Position) -> None:
+        """A client has asked again for the answer to what was executed at `position`: it may wait for replicas that
+        nobody has told of that decision."""
+        return
 
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         """Client and number of every request that waits to be executed."""

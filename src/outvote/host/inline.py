@@ -120,8 +120,9 @@ class InlineCluster:
     def submit(self, operations: Sequence[bytes]) -> ReplyStatement:
         """One request with these operations; returns the statement that f + 1 replicas gave."""
         self._number += 1
-        statement = RequestStatement(FIRST_CLIENT, self._number, self._number - 1, tuple(operations))
-        request = Request(*statement_fields(statement), self._sealer.seal(statement))
+        # With receipts, since the others would send digests of large results.
+        statement = RequestStatement(FIRST_CLIENT, self._number, self._number - 1, tuple(operations), True)
+        request = Request(*statement_fields(statement), self._sealer.seal(statement), True)
         self._replies = {}
         for turn in self._up():
             refusal = turn.request(FIRST_CLIENT, request)

@@ -27,7 +27,7 @@ from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.observe.journal import Journal
 from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
-from outvote.wire.client_messages import Ask, Submit, ToReplica
+from outvote.wire.client_messages import Ask, Read, Submit, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
 
 
@@ -153,6 +153,11 @@ class Node:
             refusal = self.turn.request(client, message.request)
             if refusal is not None:
                 self._links.answer(client, refusal)
+            self._poke()
+        elif isinstance(message, Read):
+            unread = self.turn.read(client, message)
+            if unread is not None:
+                self._links.answer(client, unread)
             self._poke()
         elif isinstance(message, Ask):
             self._links.answer(client, self.turn.report(message, self.journal.counters))

@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Record, Request
 from outvote.errors import Lie
 from outvote.host.ports import Clock, Observer, Opener
+from outvote.host.reads import Reads
 from outvote.host.restoring import TRANSFER_KINDS, Restoring
+from outvote.host.tentative import Tentative
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
@@ -26,7 +28,7 @@ from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Recovered, Ticket
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
-from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Refusal, Report
+from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Read, Refusal, ReplyStatement, Report, Unread
 from outvote.wire.codec import Codec, RecordCodec
 
 INBOX_MESSAGES_MAX = 4096  # a sender, decoded and not yet handled; links hand over less than one read at a time
@@ -34,6 +36,7 @@ NOTES_HELD_MAX = 64  # 200 bytes each
 # Promises that wait for the disk; while it hangs nothing more is read, and links and clients see their own limits.
 # One pass over full inboxes may still add as many: a replica's STATUS is answered with 64 at most, twice an interval.
 PARKED_MESSAGES_MAX = 16_384
+UNSAID_MAX = 256  # at most one tentative delivery waits for each position of the window, while the disk is slow
 CHECKPOINTS_HELD_MAX = 4  # digested and not yet stable: the window holds two
 
 
@@ -73,7 +76,11 @@ class Turn:
         self._own: deque[tuple[Message, Seal]] = deque()
         self._requests: list[Request] = []
         self._requests_of: dict[ClientId, int] = {}
+        self._reads = Reads()
+        self._tentative = Tentative(executor)
+        self._unsaid: deque[tuple[Ticket, Position, list[ReplyStatement], Delivery]] = deque()
         self._digests: deque[tuple[Position, Digest]] = deque()
+        self._said_tentatively: Position = 0  # the last position whose answers clients have as tentative ones
         self._fetched: Position = 0  # a state fetched from others: nothing is vouched for before it is stored
         self._notes: list[Record] = []
         self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
@@ -94,7 +101,8 @@ class Turn:
         """How often what happened, by name."""
         sent = {kind.__name__ + "_sent": count for kind, count in self._sent.items()}
         received = {kind.__name__ + "_received": count for kind, count in self._received.items()}
-        return {**self._counts, **sent, **received}
+        reads = {"reads_answered": self._reads.answered, "reads_refused": self._reads.unread}
+        return {**self._counts, **{name: count for name, count in reads.items() if count}, **sent, **received}
 
     # ------------------------------------------------------------------ inputs
 
@@ -153,9 +161,12 @@ class Turn:
             return Refusal(number, f"the request names client {request.client}, and you are client {client}")
         if self.executor.executed_already(client, number):
             answer = self.executor.cached(client, number)
+            if answer is not None and answer.position > self._tentative.position:
+                return None  # answered when that is final, or when it is asked for once more
             if answer is None:
                 return Refusal(number, f"request {number} was acknowledged or given up before; its answer is forgotten")
             self.voice.answer(client, answer, self.core.standing().view, request.receipt)
+            self.core.asked_again(answer.position)
             return None
         if not 0 <= request.acknowledged < number <= request.acknowledged + OUTSTANDING_MAX:
             return Refusal(
@@ -173,11 +184,14 @@ class Turn:
         self._requests.append(request)
         return None
 
+    def read(self, client: ClientId, read: Read) -> Unread | None:
+        """A client's read-only request: answered in the next turn, beside the order."""
+        return self._reads.take(client, read)
+
     def report(self, ask: Ask, counters: Mapping[str, int]) -> Report:
         """How this replica stands, in its own words; with the host's counters beside the turn's."""
-        executor = self.executor
         return Report(
-            ask.nonce, self.me, self.protocol, self.core.standing(), executor.time, executor.history,
+            ask.nonce, self.me, self.protocol, self.core.standing(), self._tentative.time, self._tentative.history,
             *self._checkpoint, {**counters, **self.counters},
         )
 
@@ -191,6 +205,9 @@ class Turn:
         yield "snapshots", len(self._snapshots), CHECKPOINTS_HELD_MAX
         yield from self._witness.sizes()
         yield from self._restoring.sizes()
+        yield from self._reads.sizes()
+        yield from self._tentative.sizes()
+        yield "tentative answers to say", len(self._unsaid), UNSAID_MAX
         yield from self.executor.sizes()
 
     # ------------------------------------------------------------------ the turn
@@ -205,15 +222,16 @@ class Turn:
         self._restoring.tick(core.now)
         if core.out.waits():
             self._drain()
-        if self._parked:
+        if self._parked or self._unsaid:
             self._release()
         while self._own or self._inbox or self._requests or self._may_vouch():
             if len(self._parked) >= PARKED_MESSAGES_MAX:
                 break
             self._take_inputs()
             self._drain()
-            if self._parked:
+            if self._parked or self._unsaid:
                 self._release()
+        self._answer_reads()
         return min(core.wake_at, self._restoring.wake_at)
 
     @property
@@ -302,8 +320,15 @@ class Turn:
             self._notes.clear()
         for receiver, message in out.messages:
             self._parked.append((self._ticket, receiver, message))
+        if out.undo:
+            self._tentative.undo()
+            self._unsaid.clear()
+            self._said_tentatively = 0
         for delivery in out.deliveries:
             self._deliver_one(delivery)
+        for delivery in out.tentative:
+            self._answer_reads()
+            self._execute_tentatively(delivery)
         for stable in out.stable:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
@@ -322,18 +347,51 @@ class Turn:
             seal = self.voice.promise(receiver, message)
             if receiver in (ALL, self.me):
                 self._own.append((message, seal))
+        while self._unsaid and self._unsaid[0][0] <= durable:
+            self._say_tentatively(*self._unsaid.popleft()[1:])
 
     def _deliver_one(self, delivery: Delivery) -> None:
-        receipts = [request.key for request in delivery.requests if request.receipt]
-        for answer in self.executor.deliver(delivery):
-            self.voice.answer(answer.client, answer, delivery.view, (answer.client, answer.number) in receipts)
+        said = delivery.position == self._said_tentatively
+        answers, ahead = self._tentative.deliver(delivery)
+        self._answer(answers, delivery, said and ahead)
         self._count("delivered")
         self._count("operations", sum([len(request.operations) for request in delivery.requests]))
         if delivery.checkpoint:
             self._take_checkpoint()
 
+    def _answer(
+        self, answers: list[ReplyStatement], delivery: Delivery, said: bool = False, tentative: bool = False
+    ) -> None:
+        """`said`: clients have the same answers as tentative ones, and ask again should too few have come. Receipts
+        are given for what is final."""
+        receipts = [request.key for request in delivery.requests if request.receipt]
+        for answer in answers:
+            key = answer.client, answer.number
+            receipt = key in receipts
+            if tentative if receipt else said:
+                continue
+            whole = sum(key) % (len(self.voice.others) + 1) == self.me
+            self.voice.answer(answer.client, answer, delivery.view, receipt, whole, tentative)
+
+    def _execute_tentatively(self, delivery: Delivery) -> None:
+        """The answers leave when the certificate is durable: they promise that it is shown in a view change."""
+        answers = self._tentative.execute(delivery)
+        if answers is not None:
+            self._count("tentative")
+            self._unsaid.append((self._ticket, delivery.position, answers, delivery))
+
+    def _say_tentatively(self, position: Position, answers: list[ReplyStatement], delivery: Delivery) -> None:
+        if self._tentative.ahead and position == self.executor.position:  # else it has been answered for good
+            self._said_tentatively = position
+            self._answer(answers, delivery, tentative=True)
+
+    def _answer_reads(self) -> None:
+        if self._reads and not self._tentative.ahead:
+            self._reads.answer(self.core, self.executor, self.voice)
+
     def _take_checkpoint(self) -> None:
         snapshot = self.executor.checkpoint()
+        self._tentative.checkpointed(snapshot)
         self._snapshots[snapshot.position] = snapshot
         while len(self._snapshots) > CHECKPOINTS_HELD_MAX:
             del self._snapshots[min(self._snapshots)]
@@ -370,7 +428,10 @@ class Turn:
             f"fetched {fetched.leaves_fetched} of the {len(state)} leaves of the state of position {position}, "
             f"{fetched.bytes_fetched} of {state.size_bytes} bytes"
         )
-        self._snapshots = {position: Snapshot(position, digest, state)}
+        snapshot = Snapshot(position, digest, state)
+        self._tentative.checkpointed(snapshot)
+        self._unsaid.clear()
+        self._snapshots = {position: snapshot}
         self._server.hold(position, state)
         self._checkpoint = (position, digest)
         self._fetched = position

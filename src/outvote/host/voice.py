@@ -9,7 +9,15 @@ from __future__ import annotations
 from outvote.core.contract import ALL, Hint, Message
 from outvote.host.ports import Network, Sealer
 from outvote.types import ClientId, ReplicaId, Seal, View
-from outvote.wire.client_messages import Reply, ReplyStatement
+from outvote.wire.client_messages import (
+    ReadReply,
+    Reply,
+    ReplyStatement,
+    ToClient,
+    Unread,
+    digest_of_results,
+    sent_whole,
+)
 from outvote.wire.codec import Codec
 
 
@@ -33,9 +41,33 @@ class Voice:
         """Say something that promises nothing. To ALL means to all others."""
         self._send(receiver, self.codec.encode(hint, b""))
 
-    def answer(self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool) -> None:
-        """Tell a client a result; sealed if it wants a receipt, since the channel says who speaks in any case."""
-        self.network.answer(client, Reply(statement, view, self.sealer.seal(statement) if receipt else b""))
+    def answer(
+        self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool, whole: bool = True,
+        tentative: bool = False,
+    ) -> None:
+        """Tell a client a result; sealed if it wants a receipt, since the channel says who speaks in any case. Large
+        results go `whole` or as a digest."""
+        if receipt:
+            self.tell(client, Reply(statement, view, self.sealer.seal(statement), tentative))
+        elif whole or sent_whole(statement.results):
+            self.tell(client, Reply(statement, view, b"", tentative))
+        else:
+            bare = ReplyStatement(statement.client, statement.number, statement.position, ())
+            self.tell(client, Reply(bare, view, b"", tentative, digest_of_results(statement.results)))
+
+    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId) -> None:
+        """Tell a client what it read; `whole` names the replica that sends large results as they are."""
+        if whole not in (ALL, self.me) and not sent_whole(reply.results):
+            reply = ReadReply(reply.number, reply.position, (), digest_of_results(reply.results))
+        self.tell(client, reply)
+
+    def unread(self, client: ClientId, reply: Unread) -> None:
+        """Tell a client that its read must be ordered."""
+        self.tell(client, reply)
+
+    def tell(self, client: ClientId, message: ToClient) -> None:
+        """Hand a message to a client's connections."""
+        self.network.answer(client, message)
 
     def _send(self, receiver: ReplicaId, body: bytes) -> None:
         if receiver == ALL:

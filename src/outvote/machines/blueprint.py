@@ -15,6 +15,7 @@ import msgspec
 from outvote.errors import Mistake
 from outvote.machines.contract import Context
 from outvote.machines.operations import NAME_BYTES_MAX, header
+from outvote.machines.read_only import why_not
 from outvote.machines.value_types import facts_of
 
 COMMAND: Final = "command"
@@ -38,7 +39,7 @@ class Command:
     """One marked method."""
 
     __slots__ = (
-        "arguments", "bounded", "context_index", "decode", "doc", "function", "kind", "name", "parameters",
+        "_unproven", "arguments", "bounded", "context_index", "decode", "doc", "function", "kind", "name", "parameters",
         "result_has_sets", "result_type", "siblings",
     )  # fmt: skip
 
@@ -66,6 +67,18 @@ class Command:
         self.result_has_sets = facts_of(self.result_type, floats, f"{where}, result,").has_sets
         self.arguments = _arguments_struct(where, name, self.parameters)
         self.decode = msgspec.msgpack.Decoder(self.arguments).decode
+        self._unproven: str | None = None  # read when it is first asked for
+
+    @property
+    def why_ordered(self) -> str:
+        """Why it cannot run beside the order, at whatever moment a replica has time; empty if it can."""
+        if self.kind != QUERY:
+            return "it may change the state"
+        if self.context_index >= 0:
+            return "it asks for its Context: the place in the order, the agreed time"
+        if self._unproven is None:
+            self._unproven = why_not(self.function, self.siblings) or why_not(self.siblings["allows"], self.siblings)
+        return self._unproven
 
 
 class Blueprint:

@@ -45,6 +45,11 @@ class Machine(ABC):
     def apply(self, operation: bytes, context: Context) -> bytes:
         """Execute one operation and return its encoded outcome. Never raises for what an operation contains."""
 
+    def _read_beside(self, operation: bytes, context: Context) -> bytes | None:
+        """The outcome of an operation that provably changes nothing, beside the order; None for any other. The context
+        is that of the last delivery: answers count only together with those of the same position."""
+        return None
+
     @abstractmethod
     def snapshot(self) -> bytes:
         """The whole state; equal states give equal bytes."""

@@ -6,7 +6,7 @@ snapshot. Positions come without gaps; a gap is a fault of the caller, not of a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -77,7 +77,22 @@ class Executor:
         return self._machine
 
     def deliver(self, delivery: Delivery) -> list[ReplyStatement]:
-        """Execute a batch. Returns the replies of all requests executed, and those kept for repeated ones."""
+        """Execute a committed batch. Returns the replies of all requests executed, and those kept for repeated ones."""
+        replies = self.run(delivery)
+        self.committed(delivery, replies)
+        return replies
+
+    def committed(self, delivery: Delivery, replies: list[ReplyStatement]) -> None:
+        """What `run` executed last is committed: for who watches."""
+
+    def go_back(self, snapshot: Snapshot, deliveries: Sequence[Delivery]) -> None:
+        """Become the state of a snapshot taken or installed here, then of the committed deliveries behind it."""
+        self.rewind(snapshot)
+        for delivery in deliveries:
+            self.run(delivery)
+
+    def run(self, delivery: Delivery) -> list[ReplyStatement]:
+        """Execute a batch that may not be committed yet."""
         assert delivery.position == self.position + 1, "deliveries come in order and without gaps"
         sessions = self._sessions
         replies: list[ReplyStatement] = []
@@ -126,6 +141,22 @@ class Executor:
             results.append(outcome)
         return tuple(results)
 
+    def read(self, client: ClientId, operations: Sequence[bytes]) -> tuple[bytes, ...] | None:
+        """The outcomes of operations that provably change nothing, on the state as it is; None if one may."""
+        results: list[bytes] = []
+        used_bytes = 0
+        for operation in operations:
+            context = Context(self.position, self.time, client, self.history)
+            outcome = self._machine._read_beside(operation, context)
+            if outcome is None:
+                return None
+            used_bytes += len(outcome)
+            if used_bytes > _BUDGET_BYTES:
+                used_bytes -= len(outcome)
+                outcome = TOO_LARGE
+            results.append(outcome)
+        return tuple(results)
+
     def executed_already(self, client: ClientId, number: int) -> bool:
         """Whether this request needs no ordering any more."""
         return self._sessions.executed_already(client, number)
@@ -145,6 +176,10 @@ class Executor:
     def checkpoint(self) -> Snapshot:
         """The whole state now; equal on all correct replicas at one position. Costs time in what has changed since the
         last one. Raises Mistake if the state cannot be written, or is too large to be handed over."""
+        return self.save()
+
+    def save(self) -> Snapshot:
+        """The same, for this process alone."""
         draft = Draft(self._saved)
         draft.write(HEADER, _encode(_Header(SNAPSHOT_VERSION, self.position, self.history, self.time)))
         for client in self._sessions.touched():
@@ -181,7 +216,7 @@ class Executor:
     def rewind(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot that this executor took or installed: `install` at the cost of what has changed since.
         Raises Mistake if the state to be left cannot be written."""
-        saved = self.checkpoint().state
+        saved = self.save().state
         state = snapshot.state
         header = _read_header(state)
         for name in dict.fromkeys(map(name_of, state.changed_since(saved))):

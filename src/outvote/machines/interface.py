@@ -21,7 +21,7 @@ from outvote.machines.operations import decode_outcome, encode_operation
 class CommandInterface:
     """One command or query as its caller sees it."""
 
-    __slots__ = ("_arguments", "_decode", "_result", "doc", "kind", "name", "parameters", "result_type")
+    __slots__ = ("_arguments", "_command", "_decode", "_result", "doc", "kind", "name", "parameters", "result_type")
 
     def __init__(self, command: Command) -> None:
         self.name = command.name
@@ -29,6 +29,7 @@ class CommandInterface:
         self.doc = command.doc
         self.parameters: tuple[Parameter, ...] = command.parameters
         self.result_type: Any = command.result_type
+        self._command = command
         self._arguments = command.arguments
         self._decode = command.decode
         self._result: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(command.result_type)
@@ -37,6 +38,11 @@ class CommandInterface:
     def query(self) -> bool:
         """Whether it promises not to change the state."""
         return self.kind == QUERY
+
+    @property
+    def fast(self) -> bool:
+        """Whether it can be read in one round trip, beside the order."""
+        return not self._command.why_ordered
 
     def signature(self) -> str:
         """For people: put(key: str, value: str) -> int."""

@@ -12,10 +12,11 @@
         def read(self) -> int:
             return self.value
 
-Annotations in the class body declare the state; each instance gets its own copy of the defaults. Commands and
-queries are ordered and executed alike, so a query sees every command before it; a query must not change the state
-(`outvote check` tests that). Invariant: what `apply` returns and what `snapshot` writes depend on the operations
-applied and on nothing else, as long as the user's methods do.
+Annotations in the class body declare the state; each instance gets its own copy of the defaults. Commands are ordered.
+A query must not change the state (`outvote check` tests that); one whose source proves that it does not, see
+read_only.py, may be read in one round trip beside the order, all others are ordered like commands. Either way a query
+sees every command that was answered before it was called. Invariant: what `apply` returns and what `snapshot` writes
+depend on the operations applied and on nothing else, as long as the user's methods do.
 
 What a command changed before it raised stays changed: check first, then change.
 """
@@ -161,6 +162,13 @@ class StateMachine(Machine):
         except Exception as error:
             return encode_failed(type(error).__name__)
         return encode_rejected(f"client {context.client} may not call {operation}")
+
+    def _read_beside(self, operation: bytes, context: Context) -> bytes | None:
+        blueprint = self.__blueprint or self.blueprint()
+        step = blueprint.by_header.get(split_operation(operation)[0])
+        if step is None or step.why_ordered:
+            return None
+        return self.apply(operation, context)
 
     def snapshot(self) -> bytes:
         """All declared attributes. Dicts keep their order, sets are sorted. Raises Mistake if the state holds what

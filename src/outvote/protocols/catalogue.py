@@ -6,7 +6,7 @@ The only module that sees all protocols; hosts, the simulator and the conformanc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
@@ -64,7 +64,7 @@ class Protocol(NamedTuple):
 
 def _make_pbft(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> PbftReplica:
     """Times are given in milliseconds there and kept in nanoseconds here."""
-    fields: dict[str, int] = {}
+    fields: dict[str, Any] = {}
     for name, value in parameters.items():
         fields[name.removesuffix("_ms") + "_ns" if name.endswith("_ms") else name] = (
             value * MILLISECOND if name.endswith("_ms") else value

@@ -18,7 +18,7 @@ from outvote.simulator.adversaries.behaviour import TraitorVoice
 from outvote.simulator.network import FRAME_BYTES
 from outvote.simulator.trace import shorten
 from outvote.types import FIRST_CLIENT, ClientId, PartyId, Position, ReplicaId
-from outvote.wire.client_messages import Reply, ReplyStatement, Submit, ToClient
+from outvote.wire.client_messages import Read, Reply, ReplyStatement, Submit, ToClient
 
 if TYPE_CHECKING:
     from outvote.simulator.replica import SimulatedReplica
@@ -66,7 +66,9 @@ class Chronicler:
 
     # ------------------------------------------------------------------ messages
 
-    def carry(self, sender: int, receiver: int, said: bytes | Request | ToClient, deliver: Callable[[], None]) -> None:
+    def carry(
+        self, sender: int, receiver: int, said: bytes | Request | Read | ToClient, deliver: Callable[[], None]
+    ) -> None:
         """Hand something to the network, and tell what becomes of it. Parties are places or clients."""
         world, chronicle = self.world, self.chronicle
         name, text, detail = self._describe(said)
@@ -94,7 +96,7 @@ class Chronicler:
             if lane is not None:
                 self.chronicle.withheld(self.world.now, self._places[place], lane, name)
 
-    def _is_lie(self, sender: int, receiver: int, said: bytes | Request | ToClient) -> bool:
+    def _is_lie(self, sender: int, receiver: int, said: bytes | Request | Read | ToClient) -> bool:
         if sender >= FIRST_CLIENT:
             return sender in self.world.liars
         turn = self.world.replicas[sender].turn
@@ -106,7 +108,7 @@ class Chronicler:
             return said.answer not in due
         return isinstance(said, bytes) and said not in due
 
-    def _describe(self, said: bytes | Request | ToClient) -> tuple[str, str, str]:
+    def _describe(self, said: bytes | Request | Read | ToClient) -> tuple[str, str, str]:
         """Kind, one line, and the fields, a line each."""
         if not isinstance(said, bytes):
             return _words(Submit(said) if isinstance(said, Request) else said)

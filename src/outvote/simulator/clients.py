@@ -16,8 +16,8 @@ from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.plan import Plan
 from outvote.simulator.seals import SealRegistry
 from outvote.simulator.workload import Call, Workload
-from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId
-from outvote.wire.client_messages import ReplyStatement, ToClient, ToReplica
+from outvote.types import NEVER, SECOND, ClientId, Nanos, Position, ReplicaId
+from outvote.wire.client_messages import ReplyStatement, Submit, ToClient, ToReplica
 
 CONFIG = SessionConfig(retry_ns=SECOND // 2, retry_max_ns=2 * SECOND, timeout_ns=10_000 * SECOND)
 
@@ -35,6 +35,8 @@ class SimulatedClient:
         send: Callable[[ClientId, ReplicaId, ToReplica], None],
         requested: Callable[[ClientId, int, tuple[bytes, ...]], None],
         answered: Callable[[ClientId, ReplyStatement], None],
+        reading: Callable[[ClientId, int], None],
+        read: Callable[[ClientId, ReplyStatement], None],
         log: Callable[[str], None],
     ) -> None:
         self.client = client
@@ -49,7 +51,12 @@ class SimulatedClient:
         self._send = send
         self._requested = requested
         self._answered = answered
-        config = msgspec.structs.replace(CONFIG, retry_ns=plan.client_retry)
+        self._reading = reading
+        self._read = read
+        config = msgspec.structs.replace(CONFIG, retry_ns=plan.client_retry, reads=plan.reads)
+        self._receipts = plan.receipts
+        self._read_positions: dict[int, Position] = {}
+        self._last_requested = 0
         self.session = Session(client, Committee(plan.n), registry.sealer(client), registry, config)
         for replica in range(plan.n):
             self.session.connected(replica)
@@ -87,9 +94,13 @@ class SimulatedClient:
 
     def _issue(self, calls: list[Call], now: Nanos) -> None:
         operations = [self._interface.encode(*call) for call in calls]
-        number = self.session.submit(operations, now)
+        if all(self._interface.command(name).fast for name, _ in calls):
+            number = self.session.read(operations, now)
+            if number < 0:
+                self._reading(self.client, number)
+        else:
+            number = self.session.submit(operations, now, self._receipts)
         self._open[number] = (calls, now)
-        self._requested(self.client, number, tuple(operations))
 
     def tick(self, now: Nanos) -> Nanos:
         self._settle(self.session.tick(now), now)
@@ -101,6 +112,10 @@ class SimulatedClient:
 
     def _flush(self, now: Nanos) -> Nanos:
         for replica, message in self.session.take_outgoing():
+            if isinstance(message, Submit) and message.request.number > self._last_requested:
+                # Reads that were not agreed on become requests somewhere inside the session.
+                self._last_requested = message.request.number
+                self._requested(self.client, message.request.number, message.request.operations)
             self._send(self.client, replica, message)
         return min(self.session.next_deadline(), self._next_at if self._to_start and self._next_at > now else NEVER)
 
@@ -110,7 +125,12 @@ class SimulatedClient:
             if isinstance(outcome, Failed):
                 self.history += [(outcome.number, Operation(self.client, called, None, call)) for call in calls]
                 continue
-            self._answered(self.client, outcome.statement)
+            number = outcome.statement.number
+            if number < 0:
+                self._read_positions[number] = outcome.statement.position
+                self._read(self.client, outcome.statement)
+            else:
+                self._answered(self.client, outcome.statement)
             answered = zip(calls, outcome.statement.results, strict=True)
             for index, ((name, args), encoded) in enumerate(answered):
                 try:
@@ -118,10 +138,14 @@ class SimulatedClient:
                 except (Refused, Mistake, Lie) as error:
                     raise Violation("validity", f"client {self.client} got {error!r} for {name}{args}") from error
                 self._workload.learned(self.client, (name, args), result)
-                self._log(f"#{outcome.number} {' '.join(map(str, (name, *args)))} = {result}")
+                self._log(f"#{number} {' '.join(map(str, (name, *args)))} = {result}")
                 plain = self._workload.plain((name, args), result)
                 entry = Operation(self.client, called, now, (name, args), plain, index)
-                self.history.append((outcome.number, entry))
+                self.history.append((number, entry))
+
+    def read_at(self, number: int) -> Position | None:
+        """On the state of which position a read was answered."""
+        return self._read_positions.get(number)
 
     def unfinished(self) -> list[tuple[int, Operation]]:
         """What was called and not answered: it may have taken effect, or not."""

@@ -42,6 +42,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     operations_each: int = 0
     outstanding: int = 1
     operations_after: int = 0  # for each client, once the world has healed: it must go on
+    reads: bool = False  # queries go to all replicas beside the order, and clients want a quorum of answers
+    receipts: bool = True  # clients want sealed answers; else large results come as digests but from one replica
+    large: int = 0  # characters that are added to some values
     client_retry: Nanos = SECOND // 2  # without an answer a client asks everybody
     pause_max: Nanos = 0  # a client waits up to so long before its next request; 0: it does not wait
     keys: int = 1

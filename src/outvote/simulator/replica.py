@@ -27,7 +27,7 @@ from outvote.simulator.disk import SimulatedDisk
 from outvote.simulator.plan import Sins
 from outvote.storage.contract import Recovered, Ticket
 from outvote.types import FIRST_CLIENT, MILLISECOND, NEVER, ClientId, Digest, Nanos, PartyId, Position, ReplicaId, Seal
-from outvote.wire.client_messages import Refusal, ReplyStatement, ToClient
+from outvote.wire.client_messages import Read, Refusal, Reply, ReplyStatement, ToClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,15 +54,12 @@ class WatchedExecutor(Executor):
         super().__init__(replica.world.workload.machine())
         self._replica = replica
 
-    def deliver(self, delivery: Delivery) -> list[ReplyStatement]:
-        replies = super().deliver(delivery)
+    def committed(self, delivery: Delivery, replies: list[ReplyStatement]) -> None:
         self._replica.delivered(delivery, replies, self)
-        return replies
 
-    def _execute(self, request: Request) -> tuple[bytes, ...]:
-        results = super()._execute(request)
-        self._replica.executes(request, results)
-        return results
+    def go_back(self, snapshot: Snapshot, deliveries: Sequence[Delivery]) -> None:
+        self._replica.world.mark("tentative executions undone")
+        super().go_back(snapshot, deliveries)
 
     def checkpoint(self) -> Snapshot:
         snapshot = super().checkpoint()
@@ -406,6 +403,17 @@ class SimulatedReplica:
                 self.answer(client, refusal)
             self.poke()
 
+    def read(self, client: ClientId, read: Read) -> None:
+        if not self._waits(partial(self.read, client, read)):
+            self._guard(self._take_read, client, read)
+
+    def _take_read(self, client: ClientId, read: Read) -> None:
+        if self.turn is not None:
+            unread = self.turn.read(client, read)
+            if unread is not None:
+                self.answer(client, unread)
+            self.poke()
+
     # ------------------------------------------------------------------ ports
 
     def send(self, receiver: ReplicaId, body: bytes) -> None:
@@ -415,6 +423,9 @@ class SimulatedReplica:
 
     def answer(self, client: ClientId, message: ToClient) -> None:
         self.port_call()
+        if isinstance(message, Reply) and not message.seal:
+            # As it is: one that carries no seal says nothing but what its channel's other end hears.
+            self.world.said(self.me, message)
         self.world.answer(self, client, message)
 
     def count(self, what: str, amount: int = 1) -> None:
@@ -460,6 +471,11 @@ class SimulatedReplica:
         if any(one.position != delivery.position for one in replies) or len(replies) < len(delivery.requests):
             self.world.mark("requests ordered twice")
         if self.honest:
+            ran = {reply.number: reply for reply in replies if reply.position == delivery.position}
+            for request in delivery.requests:
+                reply = ran.get(request.number)
+                if request.client in self.world.liars and reply is not None and reply.client == request.client:
+                    self.executes(request, reply.results)
             for told in self.world.watch.delivered:
                 told(self.me, delivery, replies, executor.history)
             for told in self.world.watch.executed:
@@ -467,7 +483,7 @@ class SimulatedReplica:
 
     def executes(self, request: Request, results: tuple[bytes, ...]) -> None:
         """Really, and not for the second time."""
-        if self.honest and request.client in self.world.liars:
+        if len(request.operations) == len(results):
             self.world.had_executed.setdefault(request.key, tuple(zip(request.operations, results, strict=True)))
 
     def imaged(self, position: Position, data: bytes) -> None:

@@ -49,6 +49,7 @@ def draw(seed: int) -> Plan:
         real_seals=seed % REAL_SEALS_EVERY == 7,
         sync_max=rng.choice((0, 1, 10)) * MILLISECOND,
     )
+    plan = _with_answers(plan, Random(f"{seed} answers"))
     return _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
 
 
@@ -59,6 +60,13 @@ def _work(rng: Random, n: int) -> tuple[int, int]:
     messages = rng.choice((700, 1000, 1400))
     operations = messages * 17 // (10 * 2 * n * (n - 1))
     return clients, max(3, operations // clients)
+
+
+def _with_answers(plan: Plan, rng: Random) -> Plan:
+    """How clients ask and are answered."""
+    reads, receipts, large = (rng.random() < 0.5 for _ in range(3))
+    parameters = {**plan.parameters, "tentative": rng.randrange(2)}
+    return plan.but(reads=reads, receipts=receipts, large=2000 if large else 0, parameters=parameters)
 
 
 def _with_network(plan: Plan, rng: Random) -> Plan:

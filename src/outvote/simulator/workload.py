@@ -49,9 +49,11 @@ class Workload(ABC):
 class StoreWorkload(Workload):
     """Puts, gets, compare-and-sets and deletes on a few keys."""
 
-    def __init__(self, keys: int) -> None:
+    def __init__(self, keys: int, large: int = 0) -> None:
+        """`large`: characters that every third value is longer by."""
         super().__init__(KeyValueStore)
         self._keys = keys
+        self._large = large
         self._values: dict[ClientId, int] = {}
         self._versions: dict[tuple[ClientId, str], int] = {}  # seen, so that compare-and-set succeeds now and then
 
@@ -59,7 +61,7 @@ class StoreWorkload(Workload):
         key = f"k{rng.randrange(self._keys)}"
         kind = rng.random()
         count = self._values[client] = self._values.get(client, 0) + 1
-        value = f"{client}.{count}"
+        value = f"{client}.{count}" + ("." * self._large if count % 3 == 0 else "")
         if kind < 0.35:
             return "put", (key, value)
         if kind < 0.75:

@@ -44,8 +44,8 @@ from outvote.simulator.rounds import Rounds
 from outvote.simulator.seals import RealSealRegistry, SealRegistry
 from outvote.simulator.trace import Trace
 from outvote.simulator.workload import Call, StoreWorkload, Workload
-from outvote.types import FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId, View
-from outvote.wire.client_messages import OPERATIONS_MAX, Refusal, ReplyStatement, Submit, ToClient, ToReplica
+from outvote.types import FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, Position, ReplicaId, View
+from outvote.wire.client_messages import OPERATIONS_MAX, Read, Refusal, ReplyStatement, Submit, ToClient, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
 
 EVENTS_MAX = 2_000_000  # a run takes some ten thousand; more is a storm
@@ -79,7 +79,7 @@ class World:
         self.registry = self._make_registry()
         self.liars: set[PartyId] = {replica for replica, _ in plan.liars}
         self.liars.update(FIRST_CLIENT + plan.clients + index for index in range(len(plan.false_clients)))
-        self.workload = workload if workload is not None else StoreWorkload(plan.keys)
+        self.workload = workload if workload is not None else StoreWorkload(plan.keys, plan.large)
         self.scene = scene = Scene(
             plan, protocol, self.committee, self.registry, self.liars, lambda: self.now, self.mark,
             self.workload.machine, lambda me: self.replicas[me].disk.durable, self.honest_turns,
@@ -132,7 +132,7 @@ class World:
     def _make_client(self, client: ClientId) -> SimulatedClient:
         return SimulatedClient(
             client, self.plan, self.workload, self._interface, self.registry, self._to_replica, self._requested,
-            self._answered, lambda text: self._client_says(client, text),
+            self._answered, self._reading, self._read, lambda text: self._client_says(client, text),
         )
 
     def _make_false_client(self, client: ClientId, sins: Sins) -> list[FalseClient]:
@@ -246,10 +246,17 @@ class World:
     def _judge_history(self) -> None:
         # The checker is told where each request stands in the order: it saves trying, and decides nothing.
         place: dict[tuple[ClientId, int], int] = {}
+        behind: dict[Position, int] = {}  # a position's last operation, and what reads its state
         history: list[Operation] = []
-        for _, (_, requests) in sorted(self.order.decided.items()):
+        for position, (_, requests) in sorted(self.order.decided.items()):
             for client_id, number, _ in requests:
                 place.setdefault((client_id, number), len(place) * OPERATIONS_MAX)
+            behind[position] = len(place) * OPERATIONS_MAX - 1
+
+        def hint(client: SimulatedClient, number: int) -> int:
+            read_at = client.read_at(number)
+            return place.get((client.client, number), 0) if read_at is None else behind.get(read_at, 0)
+
         # What a lying client saw is not asked, but what it did may be seen by others.
         history += [
             self._done_by_liar(client_id, self._drawn[one], outcome, place[client_id, number] + index)
@@ -257,7 +264,7 @@ class World:
             for index, (one, outcome) in enumerate(outcomes) if one in self._drawn
         ]
         history += [
-            entry._replace(hint=place.get((client.client, number), 0) + entry.hint)
+            entry._replace(hint=hint(client, number) + (entry.hint if number > 0 else 0))
             for client in self.clients
             for number, entry in client.history + client.unfinished()
         ]
@@ -330,7 +337,7 @@ class World:
         self._hand_over(sender.place, receiver.place, body, partial(receiver.hear, sender.me, body))
 
     def _hand_over(
-        self, sender: int, receiver: int, said: bytes | Request | ToClient, deliver: Callable[[], None]
+        self, sender: int, receiver: int, said: bytes | Request | Read | ToClient, deliver: Callable[[], None]
     ) -> None:
         """To the network; parties are places or clients."""
         if self.chronicler is None:
@@ -367,7 +374,10 @@ class World:
             self._hand_over(sender.place, client, message, lambda: _tell(sins, sender.me, message))
 
     def _to_replica(self, client: ClientId, receiver: ReplicaId, message: ToReplica) -> None:
-        if isinstance(message, Submit):
+        if isinstance(message, Read):
+            for place in self.places[receiver]:
+                self._carry_read(client, self.replicas[place], message)
+        elif isinstance(message, Submit):
             request = message.request
             if self.false_clients and client not in self.liars:
                 self._overheard.append(request)
@@ -376,6 +386,9 @@ class World:
 
     def _carry_request(self, client: ClientId, replica: SimulatedReplica, request: Request) -> None:
         self._hand_over(client, replica.place, request, lambda: replica.request(client, request))
+
+    def _carry_read(self, client: ClientId, replica: SimulatedReplica, read: Read) -> None:
+        self._hand_over(client, replica.place, read, lambda: replica.read(client, read))
 
     def _requested(self, client: ClientId, number: int, operations: tuple[bytes, ...]) -> None:
         if self.chronicler is not None:
@@ -389,6 +402,15 @@ class World:
 
     def _answered(self, client: ClientId, statement: ReplyStatement) -> None:
         for told in self.watch.answered:
+            told(client, statement)
+
+    def _reading(self, client: ClientId, number: int) -> None:
+        for told in self.watch.reading:
+            told(client, number)
+
+    def _read(self, client: ClientId, statement: ReplyStatement) -> None:
+        self.mark("reads beside the order")
+        for told in self.watch.read:
             told(client, statement)
 
     def _client_hears(self, client: SimulatedClient, sender: ReplicaId, message: ToClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 import msgspec
@@ -13,6 +14,9 @@ OPERATIONS_MAX: Final = 256  # operations in one request
 REQUEST_BYTES_MAX: Final = 256 * 1024  # of one request, by Request.size_bytes
 OUTSTANDING_MAX: Final = 64  # requests of one client that are numbered and not acknowledged
 RESULT_BYTES_MAX: Final = 256 * 1024  # of all results of one request; a larger one becomes a refusal
+# Of all results of one request: above it one replica sends them whole, the others their digest. 3 of 4 replies of 4 KiB
+# then take 100 bytes; below, a digest and its computation save too little.
+WHOLE_BYTES_MAX: Final = 1024
 
 
 class Submit(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=1):
@@ -27,6 +31,18 @@ class Ask(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=
     nonce: int
 
 
+class Read(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
+    """Client to all replicas: execute these queries on your committed state, beside the order, and say what comes out.
+
+    Not sealed: it changes nothing, and the channel says who asks. `number` counts the client's reads. `whole` is the
+    replica that shall send large results as they are, -1 for all of them; the others send a digest.
+    """
+
+    number: int
+    operations: tuple[bytes, ...]
+    whole: ReplicaId
+
+
 class ReplyStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="reply"):
     """What a replica's seal on a reply covers; equal on all correct replicas (so: no view in it)."""
 
@@ -38,11 +54,17 @@ class ReplyStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unkn
 
 class Reply(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
     """Replica to client. `view` is a hint about the leader, outside the seal; which is empty unless the request asked
-    for a receipt."""
+    for a receipt.
+
+    With a `digest` (of `digest_of_results`) the answer's results are left out. `tentative`: executed when prepared, and
+    undone if a view change decides otherwise, so it counts only as one of a quorum. Neither is ever sealed.
+    """
 
     answer: ReplyStatement
     view: View
     seal: Seal
+    tentative: bool = False
+    digest: Digest = b""
 
     def claim(self, replica: ReplicaId) -> Claim:
         return Claim(replica, self.answer, self.seal)
@@ -52,6 +74,22 @@ class Refusal(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     """Replica to client: this replica did not take the request, and why. One replica's word only.
 
     `number` is 0 if the refusal concerns the connection."""
+
+    number: int
+    reason: str
+
+
+class ReadReply(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=7):
+    """Replica to client: what the queries of read `number` gave on the state after `position`; whole, or its digest."""
+
+    number: int
+    position: Position
+    results: tuple[bytes, ...]
+    digest: Digest = b""
+
+
+class Unread(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=8):
+    """Replica to client: it cannot be read here and now. Have it ordered."""
 
     number: int
     reason: str
@@ -71,9 +109,19 @@ class Report(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     counters: dict[str, int]
 
 
-ToReplica: TypeAlias = Submit | Ask
-ToClient: TypeAlias = Reply | Refusal | Report
+ToReplica: TypeAlias = Submit | Ask | Read
+ToClient: TypeAlias = Reply | Refusal | Report | ReadReply | Unread
 
 encode_client_message = msgspec.msgpack.Encoder().encode
 decode_to_replica = msgspec.msgpack.Decoder(ToReplica).decode
 decode_to_client = msgspec.msgpack.Decoder(ToClient).decode
+
+
+def digest_of_results(results: tuple[bytes, ...]) -> Digest:
+    """What a replica that does not send large results says instead."""
+    return sha256(encode_client_message(results)).digest()
+
+
+def sent_whole(results: tuple[bytes, ...]) -> bool:
+    """Whether everybody sends them, because they are small."""
+    return sum(map(len, results)) <= WHOLE_BYTES_MAX

@@ -10,17 +10,30 @@ import test_merkle_map
 import test_pbft
 import test_pbft_nv_bad_o
 import test_pbft_performance
+import test_pbft_reads
 import test_pbft_restart
+import test_pbft_ro_dark_replicas
 import test_pbft_slow_primary
 import test_pbft_st_lies
+import test_pbft_tentative_rollback
 import test_pbft_vc_lie_p
 import test_pbft_vc_old_certs
+import test_reads_and_digests
 import test_seals
 import test_state_machine
 import test_state_transfer
 import test_turn
 
-from planted import checkpoints, durability, host_and_client, normal_case, slowness, view_changes, wire_and_crypto
+from planted import (
+    answers,
+    checkpoints,
+    durability,
+    host_and_client,
+    normal_case,
+    slowness,
+    view_changes,
+    wire_and_crypto,
+)
 from planted.bug import PlantedBug
 
 
@@ -114,6 +127,8 @@ SWARM: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(host_and_client.client_table_not_in_state, 22),
     PlantedBug(host_and_client.history_not_in_state),
     PlantedBug(host_and_client.client_believes_one, 20),
+    PlantedBug(answers.tentative_counts_as_final, 17),
+    PlantedBug(answers.tentative_never_undone, 18),
     PlantedBug(host_and_client.executed_in_reverse_at_odd_replicas, 23),
 )
 
@@ -170,6 +185,30 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
         slowness.one_complaint_suffices, 0,
         test_pbft_performance.test_one_hiccup_a_second_time_is_complained_of_and_leaves_no_view,
     ),
+    PlantedBug(
+        answers.reads_of_f_plus_1, 19,
+        test_reads_and_digests.test_a_read_goes_to_all_and_needs_a_quorum_of_one_position,
+    ),
+    PlantedBug(
+        answers.reads_of_any_position, 19,
+        test_reads_and_digests.test_a_read_goes_to_all_and_needs_a_quorum_of_one_position,
+    ),
+    PlantedBug(
+        answers.writes_of_f_plus_1, 0,
+        test_reads_and_digests.test_with_reads_a_write_needs_a_quorum_and_without_f_plus_one,
+    ),
+    PlantedBug(answers.nobody_pushes, 0, test_pbft_ro_dark_replicas.three_in_the_dark),
+    PlantedBug(answers.reads_of_f_plus_1, 19, test_pbft_ro_dark_replicas.two_that_are_wrong),
+    PlantedBug(answers.read_after_restart_at_once, 0, test_pbft_reads.a_restarted_one_waits),
+    PlantedBug(
+        answers.whole_results_unverified, 21,
+        test_reads_and_digests.a_whole_result_that_is_not_what_the_digests_stand_for,
+    ),
+    PlantedBug(
+        answers.tentative_counts_as_final, 17, test_reads_and_digests.tentative_answers_need_a_quorum
+    ),
+    PlantedBug(answers.tentative_never_undone, 18, test_pbft_tentative_rollback.undone_when_the_view_changes),
+    PlantedBug(answers.tentative_said_before_durable, 0, test_turn.tentative_answers_wait_for_the_disk),
     PlantedBug(wire_and_crypto.seals_bind_no_cluster, 76, test_seals.test_other_clusters_and_epochs_do_not_open),
     PlantedBug(
         wire_and_crypto.seals_bind_no_kind, 76, test_seals.test_a_seal_opens_for_its_signer_and_statement_only
@@ -204,9 +243,5 @@ EQUIVALENT: Final[dict[str, str]] = {
 # Bugs of the list that this protocol cannot have yet: what they would break is not built.
 NOT_YET: Final[dict[int, str]] = {
     10: "view changes without signatures (acknowledgements of VIEW-CHANGEs)",
-    17: "tentative execution",
-    18: "tentative execution",
-    19: "read-only requests",
-    21: "digest replies",
     25: "proactive recovery",
 }

@@ -23,6 +23,8 @@ from outvote.protocols.pbft.messages import (
     NewViewProof,
     Prepare,
     PrePrepare,
+    QueryReached,
+    ReachedReply,
     StableProof,
     Status,
     ViewChange,
@@ -199,5 +201,7 @@ _ADMITS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], bool]]] = {
     NewViewProof: admits_new_view_proof,
     FetchBatch: always,
     FetchedBatch: admits_fetched_batch,
+    QueryReached: always,
+    ReachedReply: always,
     Complaint: admits_complaint,
 }

@@ -59,6 +59,7 @@ def on_status(state: State, sender: ReplicaId, message: Status, _seal: Seal) -> 
     """Send what the sender lacks: at most once in half an interval, so that asking is no amplifier."""
     if sender == state.me:
         return
+    state.heard_delivered[sender] = message.delivered
     last = state.answered_status.get(sender)
     if last is not None and state.now - last < state.config.status_interval_ns // 2:
         return

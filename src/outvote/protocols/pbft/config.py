@@ -32,6 +32,8 @@ class PbftConfig(msgspec.Struct, frozen=True):
     """How often a replica with unfinished work asks for what it lacks."""
     idle_interval_ns: Nanos = 2000 * MILLISECOND
     """How often an idle one does: this is how a replica kept in the dark finds out."""
+    tentative: bool = True
+    """Whether what is prepared is executed, and answered, before it is committed."""
     time_tolerance_ns: Nanos = 10_000 * MILLISECOND
     """How far the primary's proposed time may be from a backup's clock."""
 

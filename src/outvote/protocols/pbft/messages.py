@@ -248,6 +248,19 @@ class FetchedBatch(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_
     batch: Batch
 
 
+class QueryReached(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=28):
+    """Replica to all: I have restarted; how far are you? Clients may read here when I am as far."""
+
+    nonce: int
+
+
+class ReachedReply(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=29):
+    """The answer to QUERY-REACHED; the highest position that I prepared, decided or hold a state of."""
+
+    nonce: int
+    position: Position
+
+
 class Complaint(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=35):
     """Backup to all: the primary of `view` keeps requests waiting; I leave it when f others say so too."""
 
@@ -256,5 +269,6 @@ class Complaint(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
 MESSAGES: Final = (
     PrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
-    Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch, Complaint,
+    Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch, QueryReached, ReachedReply,
+    Complaint,
 )

@@ -6,7 +6,7 @@ Kept: in one view a position is accepted with one digest only, and PREPARE, COMM
 from __future__ import annotations
 
 from outvote.core.contract import ALL, Delivery, digest_of
-from outvote.protocols.pbft import performance
+from outvote.protocols.pbft import performance, tentative
 from outvote.protocols.pbft.messages import (
     Batch,
     Commit,
@@ -142,6 +142,7 @@ def try_prepare(state: State, slot: Slot) -> None:
     slot.note_prepared(certificate)
     state.out.records.append(Prepared(certificate))
     state.out.messages.append((ALL, Commit(state.view, slot.position, slot.digest)))
+    tentative.offer(state)
 
 
 def on_commit(state: State, sender: ReplicaId, message: Commit, seal: Seal) -> None:
@@ -163,6 +164,7 @@ def try_commit(state: State, slot: Slot) -> None:
 
 def decide(state: State, slot: Slot, decision: Decision) -> None:
     slot.committed = decision
+    state.decided_end = max(state.decided_end, slot.position)
     state.out.notes.append(Committed(decision))
     deliver_ready(state)
 
@@ -177,6 +179,7 @@ def deliver_ready(state: State) -> None:
             break
         deliver(state, slot.position, batch)
         state.fruitless_views = 0
+    tentative.offer(state)
 
 
 def deliver(state: State, position: Position, batch: Batch) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
-from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, performance, restore, view_change
+from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, performance, reads, restore, view_change
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
     Checkpoint,
@@ -24,6 +24,8 @@ from outvote.protocols.pbft.messages import (
     NewViewProof,
     Prepare,
     PrePrepare,
+    QueryReached,
+    ReachedReply,
     StableProof,
     Status,
     ViewChange,
@@ -56,6 +58,8 @@ HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None
     NewViewProof: view_change.on_new_view_proof,
     FetchBatch: catch_up.on_fetch_batch,
     FetchedBatch: catch_up.on_fetched_batch,
+    QueryReached: reads.on_query_reached,
+    ReachedReply: reads.on_reached_reply,
     Complaint: performance.on_complaint,
 }
 
@@ -75,6 +79,7 @@ class PbftReplica(Core):
         if position or records:
             # Much may have happened meanwhile, and the links to the others are only coming up: ask again and again.
             self.state.asks_until = self.now + SETTLING_INTERVALS * self.state.config.status_interval_ns
+            reads.begin_asking(self.state)
         self.state.timers.set("status", self.now)
         self._settle()
 
@@ -125,6 +130,10 @@ class PbftReplica(Core):
         checkpoint.executed(self.state, position, digest)
         self._settle()
 
+    def asked_again(self, position: Position) -> None:
+        self._begin()
+        reads.push(self.state, position)
+
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         return [request.key for request in self.state.pool.waiting()]
 
@@ -162,6 +171,7 @@ class PbftReplica(Core):
         self._arm_view_timer()
         self._arm_status_timer()
         self.wake_at = state.timers.next()
+        self.reads_at = reads.readable_at(state)
         state.check_invariants()
 
     def _replay_early(self) -> None:
@@ -177,6 +187,7 @@ class PbftReplica(Core):
         """Ask for what is missing; unless decisions keep coming, which says that nothing is."""
         state = self.state
         busy = self._busy()
+        reads.ask(state)
         if not busy or state.delivered == state.delivered_last_tick:
             catch_up.send_status(state)
             checkpoint.fetch_newer_if_stuck(state)
@@ -195,7 +206,7 @@ class PbftReplica(Core):
             not state.active
             or self.now < state.asks_until
             or len(state.pool) > 0
-            or state.accepted_end > state.delivered
+            or max(state.accepted_end, state.decided_end) > state.delivered
             or state.fetching is not None
             or state.ahead is not None
         )

@@ -61,6 +61,14 @@ class State:
         self.view_timeout_ns: Nanos = config.view_timeout_ns  # of the current view
         self.answered_status: dict[ReplicaId, Nanos] = {}
 
+        self.heard_delivered: dict[ReplicaId, Position] = {}  # how far others said they are, by their last STATUS
+        self.pushed_at: dict[ReplicaId, Nanos] = {}  # when they were last told of decisions unasked
+        self.decided_end: Position = 0  # highest position decided, perhaps behind a gap
+        self.tentative_end: Position = 0  # highest position executed tentatively in this view
+        self.readable_from: Position = 0  # clients may read the state of this position and later ones
+        self.reached_nonce = 0  # of our question after a restart; 0: answered, or never asked
+        self.reached_told: dict[ReplicaId, Position] = {}  # the answers
+
     @property
     def low(self) -> Position:
         """h"""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from outvote.core.certificates import sound
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL
-from outvote.protocols.pbft import checkpoint
+from outvote.protocols.pbft import checkpoint, tentative
 from outvote.protocols.pbft.messages import (
     GENESIS,
     NULL_BATCH,
@@ -35,6 +35,7 @@ FORWARDED_MAX = 64  # requests handed to a new primary at once; the rest follows
 
 def leave_for(state: State, view: View) -> None:
     """Stop taking part below `view` and show what was prepared. The record makes it final before it is said."""
+    tentative.undo(state)
     state.view = view
     state.active = False
     state.suspected = False
@@ -195,6 +196,7 @@ def require(state: State, message: NewView) -> CheckpointCertificate:
 
 def enter(state: State, message: NewView, seal: Seal) -> None:
     """Take part in the view, bound by O. Ends with the primary proposing and the backups forwarding."""
+    tentative.undo(state)
     state.view = message.view
     state.active = True
     state.suspected = False
@@ -208,6 +210,7 @@ def enter(state: State, message: NewView, seal: Seal) -> None:
     for slot in state.slots.values():
         slot.begin_view()
     checkpoint.learn(state, require(state, message))
+    tentative.entered(state)
     state.pool.propose_again()
     if state.leads():
         propose_required(state)

@@ -14,7 +14,7 @@ from outvote.errors import Lie
 from outvote.host.voice import Voice
 from outvote.simulator.adversaries.powers import Powers
 from outvote.types import ClientId, Nanos, PartyId, ReplicaId, Seal, View
-from outvote.wire.client_messages import ReplyStatement
+from outvote.wire.client_messages import ReadReply, ReplyStatement, ToClient
 
 
 class Behaviour:
@@ -37,6 +37,10 @@ class Behaviour:
     def answer(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
         """What a client is told; None for nothing."""
         return statement
+
+    def tell(self, client: ClientId, message: ToClient) -> ToClient | None:
+        """What a client is told in the end, digests and marks included; None for nothing."""
+        return message
 
     def seal(self, receiver: ReplicaId, seal: Seal) -> Seal:
         """The seal that `receiver` gets under what it is told."""
@@ -80,6 +84,9 @@ class Aimed(Behaviour):
 
     def answer(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
         return self.inner.answer(client, statement) if self._on() else statement
+
+    def tell(self, client: ClientId, message: ToClient) -> ToClient | None:
+        return self.inner.tell(client, message) if self._on() else message
 
     def seal(self, receiver: ReplicaId, seal: Seal) -> Seal:
         return self.inner.seal(receiver, seal) if self._hits(receiver) else seal
@@ -126,7 +133,23 @@ class TraitorVoice(Voice):
     def hint(self, receiver: ReplicaId, hint: Hint) -> None:
         self._tell(receiver, hint, b"")
 
-    def answer(self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool) -> None:
+    def answer(
+        self, client: ClientId, statement: ReplyStatement, view: View, receipt: bool, whole: bool = True,
+        tentative: bool = False,
+    ) -> None:
+        told = self._instead(client, statement)
+        if self.due is not None:
+            self.due(client, statement, "Reply", told is not None)
+        if told is not None:
+            super().answer(client, told, view, receipt, whole, tentative)
+
+    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId) -> None:
+        """Lies about results are told to those who read as well."""
+        told = self._instead(client, ReplyStatement(client, reply.number, reply.position, reply.results))
+        if told is not None and told.client == client:
+            super().read(client, ReadReply(told.number, told.position, told.results), whole)
+
+    def _instead(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
         told: ReplyStatement | None = statement
         for behaviour in self.behaviours:
             if told is not None:
@@ -134,10 +157,18 @@ class TraitorVoice(Voice):
                 told = behaviour.answer(client, told)
                 if told is not before:
                     behaviour.powers.lied()
-        if self.due is not None:
-            self.due(client, statement, "Reply", told is not None)
+        return told
+
+    def tell(self, client: ClientId, message: ToClient) -> None:
+        told: ToClient | None = message
+        for behaviour in self.behaviours:
+            if told is not None:
+                before = told
+                told = behaviour.tell(client, told)
+                if told is not before:
+                    behaviour.powers.lied()
         if told is not None:
-            super().answer(client, told, view, receipt)
+            super().tell(client, told)
 
     def overhear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica came in: it may call for a comment."""

@@ -17,6 +17,7 @@ from outvote.simulator.adversaries.deaf_to_clients import DeafToClients
 from outvote.simulator.adversaries.equivocator import Equivocator
 from outvote.simulator.adversaries.flooder import Flooder
 from outvote.simulator.adversaries.half_broadcaster import HalfBroadcaster
+from outvote.simulator.adversaries.hasty import Hasty
 from outvote.simulator.adversaries.heavy_flooder import HeavyFlooder
 from outvote.simulator.adversaries.height_liar import HeightLiar
 from outvote.simulator.adversaries.in_other_words import InOtherWords
@@ -35,6 +36,7 @@ from outvote.simulator.adversaries.silent import Silent
 from outvote.simulator.adversaries.sins import parse_sin
 from outvote.simulator.adversaries.slow import Slow
 from outvote.simulator.adversaries.slow_proposer import SlowProposer
+from outvote.simulator.adversaries.stale_reader import StaleReader
 from outvote.simulator.adversaries.stammerer import Stammerer
 from outvote.simulator.adversaries.sync_only import SyncOnly
 from outvote.simulator.adversaries.three_tongued import ThreeTongued
@@ -43,6 +45,8 @@ from outvote.simulator.adversaries.transfer_liar import TransferLiar
 from outvote.simulator.adversaries.two_faced import TwoFaced
 from outvote.simulator.adversaries.usurper import Usurper
 from outvote.simulator.adversaries.vote_withholder import VoteWithholder
+from outvote.simulator.adversaries.whole_spoiler import WholeSpoiler
+from outvote.simulator.adversaries.whole_withholder import WholeWithholder
 from outvote.simulator.adversaries.yes_man import YesMan
 
 Kind = Callable[[Powers], Behaviour]
@@ -75,6 +79,10 @@ GENERAL: Final[Mapping[str, type[Behaviour]]] = {
     "two-faced": TwoFaced,
     "misplace-replies": Misplacer,
     "withhold-replies": DeafToClients,
+    "stale-reads": StaleReader,
+    "call-it-final": Hasty,
+    "withhold-results": WholeWithholder,
+    "spoil-results": WholeSpoiler,
     "spoil-transfers": TransferLiar,
     "withhold-parts": PartWithholder,
     "shift-parts": PartShifter,

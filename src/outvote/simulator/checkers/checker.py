@@ -125,6 +125,12 @@ class Checker:
     def answered(self, client: ClientId, statement: ReplyStatement) -> None:
         """An honest client accepted this as the answer."""
 
+    def reading(self, client: ClientId, number: int) -> None:
+        """An honest client asks all replicas beside the order; `number` is below 0."""
+
+    def read(self, client: ClientId, statement: ReplyStatement) -> None:
+        """An honest client accepted this as what it read, of the state after `statement.position`."""
+
     def healed(self) -> None:
         """The safety phase is over: from here on only liars disturb."""
 
@@ -163,6 +169,8 @@ class Watch:
     accused: list[Callable[..., None]]
     requested: list[Callable[..., None]]
     answered: list[Callable[..., None]]
+    reading: list[Callable[..., None]]
+    read: list[Callable[..., None]]
     healed: list[Callable[..., None]]
     finished: list[Callable[..., None]]
 

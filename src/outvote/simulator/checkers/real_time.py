@@ -16,7 +16,7 @@ class RealTime(Checker):
 
     invariants = ("real-time order",)
     covers = ("I15", "I16")
-    when = "every answer that a client takes"
+    when = "every answer and every read that a client takes"
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
@@ -35,5 +35,18 @@ class RealTime(Checker):
                 "real-time order",
                 f"request {statement.number} of client {client} ran at {statement.position}, though it was asked"
                 f" after an answer of position {floor}",
+            )
+        self._highest = max(self._highest, statement.position)
+
+    def reading(self, client: ClientId, number: int) -> None:
+        self._floors[client, number] = self._highest
+
+    def read(self, client: ClientId, statement: ReplyStatement) -> None:
+        floor = self._floors[client, statement.number]
+        if statement.position < floor:
+            raise Violation(
+                "real-time order",
+                f"client {client} read the state of position {statement.position}, though it asked after an answer of"
+                f" position {floor}",
             )
         self._highest = max(self._highest, statement.position)

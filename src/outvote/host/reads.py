@@ -1,0 +1,73 @@
+"""Read-only requests of clients, executed on the committed state beside the order.
+
+Kept: an answer tells a state that holds everything that this replica ever told a client of, also before it crashed:
+the core says from which position on that is so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
+
+from outvote.core.contract import Core
+from outvote.host.voice import Voice
+from outvote.machines.executor import Executor
+from outvote.types import ClientId, Size
+from outvote.wire.client_messages import OPERATIONS_MAX, OUTSTANDING_MAX, REQUEST_BYTES_MAX, Read, ReadReply, Unread
+
+WAITING_MAX: Final = OUTSTANDING_MAX  # of a client, as of requests; 64 x 256 KiB = 16 MiB at the very worst
+
+
+class Reads:
+    """What was asked and not answered yet."""
+
+    __slots__ = ("_waiting", "answered", "unread")
+
+    def __init__(self) -> None:
+        self._waiting: dict[ClientId, deque[Read]] = {}
+        self.answered = 0
+        self.unread = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def take(self, client: ClientId, read: Read) -> Unread | None:
+        """Let it wait for its turn, or say why not."""
+        waiting = self._waiting.get(client, ())
+        size = sum(map(len, read.operations))
+        if not 1 <= len(read.operations) <= OPERATIONS_MAX or size > REQUEST_BYTES_MAX:
+            return Unread(read.number, f"a read has 1 to {OPERATIONS_MAX} queries, {REQUEST_BYTES_MAX} bytes at most")
+        if len(waiting) >= WAITING_MAX:
+            self.unread += 1
+            return Unread(read.number, f"busy: {WAITING_MAX} reads of yours wait")
+        self._waiting.setdefault(client, deque()).append(read)
+        return None
+
+    def answer(self, core: Core, executor: Executor, voice: Voice) -> None:
+        """Answer what waits, if this replica may tell its state now; one of each client in turn."""
+        if core.reads_at is not None and executor.position < core.reads_at:
+            return
+        while self._waiting:
+            for client in list(self._waiting):
+                waiting = self._waiting[client]
+                self._answer(client, waiting.popleft(), core, executor, voice)
+                if not waiting:
+                    del self._waiting[client]
+
+    def _answer(self, client: ClientId, read: Read, core: Core, executor: Executor, voice: Voice) -> None:
+        if core.reads_at is None:
+            self.unread += 1
+            voice.unread(client, Unread(read.number, "busy: this replica does not know yet how far the others are"))
+            return
+        results = executor.read(client, read.operations)
+        if results is None:
+            self.unread += 1
+            voice.unread(client, Unread(read.number, "one of these may change the state"))
+            return
+        self.answered += 1
+        voice.read(client, ReadReply(read.number, executor.position, results), read.whole)
+
+    def sizes(self) -> Iterator[Size]:
+        """What is held, and its limit."""
+        yield "reads of a client", max(map(len, self._waiting.values()), default=0), WAITING_MAX
