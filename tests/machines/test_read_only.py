@@ -160,7 +160,8 @@ def test_an_executor_reads_the_one_and_refuses_the_other() -> None:
     for name, command_ in interface.commands.items():
         if not command_.fast:
             arguments = ("a",) if name == "put" else ()
-            assert executor.read(FIRST_CLIENT, [interface.encode("get", ("a",)), interface.encode(name, arguments)]) is None
+            both = [interface.encode("get", ("a",)), interface.encode(name, arguments)]
+            assert executor.read(FIRST_CLIENT, both) is None
     assert executor.read(FIRST_CLIENT, [b"\x93\x01\x02\x03"]) is None
     assert executor.machine.snapshot() == before
 
