@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from outvote.core import quorums
-from outvote.simulator.adversaries.catalogue import BEHAVIOURS
+from outvote.simulator.adversaries.catalogue import names_for
 from outvote.simulator.adversaries.client_catalogue import FALSE_CLIENTS
 from outvote.simulator.adversaries.sins import parse_sin
 from outvote.simulator.runs import run_seed
@@ -16,7 +16,7 @@ SEEDS = 2000
 
 
 def drawn(n: int) -> list[Lies]:
-    return [draw_lies(seed, n) for seed in range(SEEDS)]
+    return [draw_lies("pbft", seed, n) for seed in range(SEEDS)]
 
 
 def test_at_most_f_lie_whatever_is_drawn() -> None:
@@ -29,7 +29,7 @@ def test_at_most_f_lie_whatever_is_drawn() -> None:
 
 def test_every_sin_is_drawn_some_of_them_aimed_and_timed() -> None:
     sins = [parse_sin(text) for lies in drawn(4) for _, names in lies.liars for text in names]
-    assert {sin.name for sin in sins} == set(BEHAVIOURS)
+    assert {sin.name for sin in sins} == set(names_for("pbft"))
     aimed = sum(bool(sin.targets) for sin in sins) / len(sins)
     timed = sum(sin.since > 0 for sin in sins) / len(sins)
     assert 0.1 < aimed < 0.3
@@ -59,7 +59,7 @@ def test_a_quarter_has_lying_clients_and_an_eighth_an_adversary_that_chooses() -
 def test_a_plan_has_what_was_drawn_for_its_seed() -> None:
     for seed in range(50):
         plan = draw(seed)
-        assert (plan.liars, plan.false_clients, plan.adaptive) == draw_lies(seed, plan.n)
+        assert (plan.liars, plan.false_clients, plan.adaptive) == draw_lies("pbft", seed, plan.n)
 
 
 def test_seeds_with_lying_clients_or_an_adversary_that_chooses_stay_right() -> None:

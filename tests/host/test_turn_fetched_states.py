@@ -127,7 +127,7 @@ def test_nothing_is_vouched_for_before_the_fetched_state_is_stored() -> None:
     assert core.vouched == []
     disk.finish(2)
     turn.run()
-    assert core.vouched == [3]
+    assert core.vouched == [2, 3]
 
 
 def test_a_state_on_the_disk_whose_leaves_are_others_is_not_taken_but_compared() -> None:

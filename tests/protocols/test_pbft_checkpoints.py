@@ -25,6 +25,7 @@ def at(position: int, me: int = 1, n: int = 4) -> PbftReplica:
     """A replica that has executed everything up to `position`; no checkpoint is stable."""
     one = core(me, n)
     one.restore(position, b"e" * 32, [])
+    one.state.stored = 0  # executed, not read back
     one.out.clear()
     return one
 
@@ -52,6 +53,18 @@ def test_the_certificate_has_the_lowest_quorum_of_voters_and_becomes_a_note() ->
     assert one.out.notes == [Certified(certificate)]
     assert one.out.stable == [Stable(4, S4)]
     assert not one.out.transfers
+
+
+def test_the_certificate_of_a_state_that_is_stored_already_is_a_record() -> None:
+    """No log begins anew behind it, so a note would be lost with the next crash, and the window go back."""
+    one = core(1)
+    one.restore(4, S4, [])
+    one.out.clear()
+    one.executed(4, S4)
+    vote(one, 4, 0, 2, 3)
+    assert one.state.low == 4
+    assert [type(record) for record in one.out.records] == [Certified]
+    assert not one.out.notes
 
 
 def test_our_checkpoint_is_said_once_executed_and_its_decision_is_durable_before() -> None:

@@ -193,6 +193,7 @@ def test_supporters_ask_for_this_very_view_and_the_timer_counts_those_beyond_as_
     one = core(3)
     for sender, view in ((2, 2), (1, 4), (0, 3)):
         one.state.view_changes[sender] = SealedViewChange(sender, view_change(view), seal(sender))
+        one.state.asked[sender] = view
     one.state.view = 3
     assert [quoted.sender for quoted in rules.supporters(one.state)] == [0]
     assert rules.left_with_us(one.state) == 2

@@ -53,6 +53,7 @@ def make_node(
         core=entry.make(replica, Committee(genesis.n), parameters),
         messages=entry.messages,
         records=entry.records,
+        sealing=entry.seals,
         machine=load_machine(genesis.machine)(),
         say=say,
         data=data,

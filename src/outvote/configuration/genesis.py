@@ -182,7 +182,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def check(self) -> None:
         """Raises Mistake with the first thing that is wrong, in one sentence."""
         _check_name("the cluster", self.name)
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", self.protocol):
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", self.protocol):
             raise Mistake(f'protocol = {self.protocol!r} is not the name of a protocol: write "pbft"')
         if not _MACHINE.fullmatch(self.machine):
             raise Mistake(f'machine = {self.machine!r} names no class: write it as "package.module:Class"')

@@ -41,6 +41,11 @@ class HostClock:
         return time.time_ns()
 
 
+def signatures_of(genesis: Genesis, seal_domain: bytes) -> Ed25519Opener:
+    """A view change quotes a quorum of votes for each position of the window: two generations hold them twice."""
+    return Ed25519Opener(seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1))
+
+
 class Node:
     """Start, serve, stop. `finished` ends with the error that stopped the replica, or with None after `stop`."""
 
@@ -53,23 +58,22 @@ class Node:
         messages: Sequence[type[Message]],
         records: Sequence[type[Record]],
         machine: Machine,
+        sealing: bool = True,
         say: Callable[[str], None],
         data: Path | None = None,
         sync: Sync = "auto",
         listen: tuple[str, int] | None = None,
         voice_of: Callable[[Voice], Voice] | None = None,
     ) -> None:
-        """`core`: of the genesis's protocol. `data`: the log's directory, beside the keys unless given. `voice_of`:
-        replaces the honest voice, for demonstrations with a traitor. Needs a running event loop."""
+        """`core`: of the genesis's protocol. `sealing`: whether its replicas sign what they promise. `data`: the log's
+        directory, beside the keys unless given. `voice_of`: replaces the honest voice, for demonstrations with a
+        traitor. Needs a running event loop."""
         self._loop = asyncio.get_running_loop()
         self.journal = Journal(say, (data or keys.data) / "evidence")
         cluster = genesis.identity()
         seal_domain = domain(cluster, genesis.epoch)
-        codec = Codec((*messages, *TRANSFER_MESSAGES), genesis.epoch)
-        # A view change quotes a quorum of votes for each position of the window: two generations hold them twice.
-        signatures = Ed25519Opener(
-            seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1)
-        )
+        codec = Codec((*messages, *TRANSFER_MESSAGES), genesis.epoch, sealing)
+        signatures = signatures_of(genesis, seal_domain)
         authenticators: AuthenticatorOpener | None = None
         if genesis.form == "authenticators":
             authenticators = AuthenticatorOpener(keys.party, genesis.n, seal_domain, signatures)

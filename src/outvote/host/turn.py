@@ -118,6 +118,8 @@ class Turn:
             position, digest = 0, b""
         records = [self._records.decode(body) for body in recovered.records]
         self.core.restore(position, digest, records)
+        if position:
+            self._digests.append(self._checkpoint)  # not every state that is stored was certified to everybody
         if position or records:
             self._observer.note(f"recovered the state of position {position} and {len(records)} records")
         self._drain()
@@ -268,7 +270,7 @@ class Turn:
             return
         claims = message.claims()
         # What needs no signature checked goes straight to the core, which asks the same question itself.
-        if claims or message.sealed:
+        if claims or self._codec.seals(message):
             if not self.core.admits(sender, message):
                 self._count("not_admitted")
                 return
@@ -280,7 +282,7 @@ class Turn:
     def _genuine(self, sender: ReplicaId, message: Message, seal: Seal, claims: Sequence[Claim]) -> bool:
         """Check the sender's seal and every seal that the message quotes; show them to the witness."""
         opens, see = self._opener.opens, self._witness.see
-        if message.sealed:
+        if self._codec.seals(message):
             statement = message.statement()
             if not opens(Claim(sender, statement, seal)):
                 self._observer.lie(sender, "seal", f"a {type(message).__name__} whose seal is not its sender's")
@@ -439,6 +441,7 @@ class Turn:
         self._count("leaves_fetched", fetched.leaves_fetched)
         self._count("bytes_fetched", fetched.bytes_fetched)
         self.core.forget([key for key in self.core.waiting() if self.executor.executed_already(*key)])
+        self._digests.append((position, digest))  # to be vouched for too, if no quorum has certified it yet
         self.core.transferred(position, digest)
         self._drain()
 

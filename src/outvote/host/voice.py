@@ -33,7 +33,7 @@ class Voice:
 
     def promise(self, receiver: ReplicaId, message: Message) -> Seal:
         """Say something that is durable here; returns the seal for our own copy. Sealed and encoded once."""
-        seal = self.sealer.seal(message.statement()) if message.sealed else b""
+        seal = self.sealer.seal(message.statement()) if self.codec.seals(message) else b""
         self._send(receiver, self.codec.encode(message, seal))
         return seal
 

@@ -6,6 +6,7 @@ The only module that sees all protocols; hosts, the simulator and the conformanc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from outvote.core.committee import Committee
@@ -15,11 +16,19 @@ from outvote.errors import Mistake
 from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
 from outvote.protocols.pbft import rounds as pbft_rounds
+from outvote.protocols.pbft.authenticators import insight as unsigned_insight
+from outvote.protocols.pbft.authenticators import messages as unsigned_messages
+from outvote.protocols.pbft.authenticators import records as unsigned_records
+from outvote.protocols.pbft.authenticators.form import AUTHENTICATORS
+from outvote.protocols.pbft.authenticators.lies import other_words as unsigned_lies
+from outvote.protocols.pbft.authenticators.lies.catalogue import LIES as UNSIGNED_LIES
 from outvote.protocols.pbft.config import PbftConfig
+from outvote.protocols.pbft.form import Form
 from outvote.protocols.pbft.lies import other_words as pbft_lies
 from outvote.protocols.pbft.lies.catalogue import LIES as PBFT_LIES
 from outvote.protocols.pbft.messages import MESSAGES as PBFT_MESSAGES
 from outvote.protocols.pbft.replica import PbftReplica
+from outvote.protocols.pbft.signatures import SIGNATURES
 from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
 
 Certificate = tuple[list[Claim], int]  # the claims it consists of, and how many different signers it needs
@@ -33,6 +42,7 @@ class Insight(NamedTuple):
     final_vote: Callable[[Struct], tuple[Position, Digest, View] | None]  # a quorum of which decides
     content: Callable[[Delivery], Digest]  # what final votes call a delivery
     state_vote: Callable[[Struct], tuple[Position, Digest] | None]  # a quorum of which certifies a whole state
+    state_vouchers: Callable[[Committee], tuple[int, int]]  # of a state that is kept: in all, and honest ones
     relies_on: Callable[[Core], list[Record]]  # what a core acts on just now, recorded or not
     sizes: Callable[[Core], Iterable[Size]]  # what others can make grow inside a core
     patience_ns: Callable[[Mapping[str, int]], Nanos]  # the longest a view may last in which nothing happens
@@ -45,6 +55,7 @@ class Protocol(NamedTuple):
 
     name: str
     byzantine: bool  # tolerates lies, not only crashes
+    seals: bool  # whether replicas sign what they promise; if not, the channel's word about a sender is all there is
     messages: tuple[type[Message], ...]
     records: tuple[type[Record], ...]
     make: Callable[[ReplicaId, Committee, Mapping[str, int]], Core]  # parameters of the genesis, by name
@@ -62,7 +73,9 @@ class Protocol(NamedTuple):
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
 
 
-def _make_pbft(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> PbftReplica:
+def _make_pbft(
+    me: ReplicaId, committee: Committee, parameters: Mapping[str, int], form: Form = SIGNATURES
+) -> PbftReplica:
     """Times are given in milliseconds there and kept in nanoseconds here."""
     fields: dict[str, Any] = {}
     for name, value in parameters.items():
@@ -73,12 +86,13 @@ def _make_pbft(me: ReplicaId, committee: Committee, parameters: Mapping[str, int
         config = PbftConfig(**fields)
     except TypeError as error:
         raise Mistake(f"parameters: {error}") from error
-    return PbftReplica(me, committee, config.fitted(committee.n))
+    return PbftReplica(me, committee, config.fitted(committee.n), form)
 
 
 PBFT: Final = Protocol(
     name="pbft",
     byzantine=True,
+    seals=True,
     messages=PBFT_MESSAGES,
     records=pbft_records.RECORDS,
     make=_make_pbft,
@@ -98,6 +112,7 @@ PBFT: Final = Protocol(
         final_vote=pbft_insight.final_vote,
         content=pbft_insight.content,
         state_vote=pbft_insight.state_vote,
+        state_vouchers=pbft_insight.state_vouchers,
         relies_on=pbft_insight.relies_on,
         sizes=pbft_insight.sizes,
         patience_ns=pbft_insight.patience_ns,
@@ -107,7 +122,26 @@ PBFT: Final = Protocol(
     expected_marks=pbft_records.MARKS,
 )
 
-PROTOCOLS: Final[Mapping[str, Protocol]] = {PBFT.name: PBFT}
+PBFT_AUTHENTICATORS: Final = PBFT._replace(
+    name="pbft-authenticators",
+    seals=False,
+    messages=unsigned_messages.MESSAGES,
+    records=unsigned_records.RECORDS,
+    make=partial(_make_pbft, form=AUTHENTICATORS),
+    certificates=unsigned_records.certificates,
+    variant=unsigned_lies.variant,
+    lies=UNSIGNED_LIES,
+    marks=unsigned_records.marks,
+    insight=PBFT.insight._replace(
+        entitles=unsigned_insight.entitles,
+        remembers=unsigned_insight.remembers,
+        state_vouchers=unsigned_insight.state_vouchers,
+        relies_on=unsigned_insight.relies_on,
+        sizes=unsigned_insight.sizes,
+    ),
+)
+
+PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS)}
 
 
 def protocol(name: str) -> Protocol:

@@ -45,7 +45,7 @@ class RunResult(NamedTuple):
 
 def run_seed(protocol: str, seed: int, keep_trace: bool = False, chronicle: bool = False) -> RunResult:
     """The run that this seed stands for. Raises Mistake if there is no such protocol."""
-    return run_plan(protocol, draw(seed), keep_trace, chronicle)
+    return run_plan(protocol, draw(seed, protocol), keep_trace, chronicle)
 
 
 def run_plan(protocol: str, plan: Plan, keep_trace: bool = False, chronicle: bool = False) -> RunResult:

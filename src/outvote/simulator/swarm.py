@@ -14,8 +14,9 @@ REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times i
 LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
 
 
-def draw(seed: int) -> Plan:
-    """The run that this seed stands for. Each part draws from a stream of its own."""
+def draw(seed: int, protocol: str = "pbft") -> Plan:
+    """The run that this seed stands for: what liars may say is the protocol's. Each part draws from a stream of its
+    own."""
     rng = Random(f"{seed} size")
     n = rng.choice((4, 4, 4, 4, 5, 7, 7, 10))
     faults_end = rng.randrange(3, 9) * SECOND
@@ -23,7 +24,7 @@ def draw(seed: int) -> Plan:
     timeout_ms = rng.choice((1000, 500, 300, 100))
     clients, operations_each = _work(rng, n)
     interval = rng.choice((2, 4, 8, 16) if n < 7 else (1, 2, 4))
-    lies = draw_lies(seed, n)
+    lies = draw_lies(protocol, seed, n)
     plan = Plan(
         seed=seed,
         n=n,

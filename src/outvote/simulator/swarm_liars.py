@@ -9,7 +9,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from outvote.core import quorums
-from outvote.simulator.adversaries.catalogue import BEHAVIOURS
+from outvote.simulator.adversaries.catalogue import names_for
 from outvote.simulator.adversaries.client_catalogue import FALSE_CLIENTS
 from outvote.simulator.plan import Sins
 from outvote.types import ReplicaId
@@ -29,27 +29,28 @@ class Lies(NamedTuple):
     adaptive: Sins
 
 
-def draw_lies(seed: int, n: int) -> Lies:
+def draw_lies(protocol: str, seed: int, n: int) -> Lies:
     """Each kind of liar from a stream of its own."""
-    adaptive = _adaptive(Random(f"{seed} adaptive adversary"), n)
+    names = names_for(protocol)
+    adaptive = _adaptive(Random(f"{seed} adaptive adversary"), n, names)
     return Lies(
-        _liars(Random(f"{seed} liars"), n, spared=1 if adaptive else 0),
+        _liars(Random(f"{seed} liars"), n, names, spared=1 if adaptive else 0),
         _false_clients(Random(f"{seed} false clients")),
         adaptive,
     )
 
 
-def _liars(rng: Random, n: int, spared: int) -> tuple[tuple[ReplicaId, Sins], ...]:
+def _liars(rng: Random, n: int, names: list[str], spared: int) -> tuple[tuple[ReplicaId, Sins], ...]:
     """Up to f of them, less those that are corrupted later."""
     most = quorums.faults(n) - spared
     replicas = sorted(rng.sample(range(n), min(most, rng.choice((0, 1, 1, most)))))
-    return tuple((replica, _sins(rng, n)) for replica in replicas)
+    return tuple((replica, _sins(rng, n, names)) for replica in replicas)
 
 
-def _sins(rng: Random, n: int) -> Sins:
+def _sins(rng: Random, n: int, names: list[str]) -> Sins:
     """One to three, mostly for everybody and always."""
-    names = rng.sample(sorted(BEHAVIOURS), rng.choice((1, 1, 2, 3)))
-    return tuple(sorted(name + _aim(rng, n) + _moments(rng) for name in names))
+    chosen = rng.sample(names, rng.choice((1, 1, 2, 3)))
+    return tuple(sorted(name + _aim(rng, n) + _moments(rng) for name in chosen))
 
 
 def _aim(rng: Random, n: int) -> str:
@@ -72,5 +73,5 @@ def _false_clients(rng: Random) -> tuple[Sins, ...]:
     return tuple(tuple(sorted(rng.sample(names, rng.choice((1, 1, 2))))) for _ in range(rng.choice((1, 1, 2))))
 
 
-def _adaptive(rng: Random, n: int) -> Sins:
-    return _sins(rng, n) if rng.random() < ADAPTIVE_SHARE else ()
+def _adaptive(rng: Random, n: int, names: list[str]) -> Sins:
+    return _sins(rng, n, names) if rng.random() < ADAPTIVE_SHARE else ()

@@ -87,7 +87,7 @@ class World:
         self.order = Order(scene)
         self.watch = Watch([self.order, *(kind(scene) for kind in checkers if kind is not Order)])
         self.registry.on_seal = self.said
-        self.codec = Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0)
+        self.codec = Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0, sealing=protocol.seals)
         self.records = RecordCodec(protocol.records)
         self.rounds = Rounds(plan, protocol.round_of, self.codec, lambda: self.now)
         self.trace = trace(self.codec, self.records, keep_trace)
@@ -355,7 +355,7 @@ class World:
             message, _ = self.codec.decode(body)
         except Lie:
             return
-        if not message.sealed:
+        if not self.codec.seals(message):
             statement = message.statement()
             self.registry.speak(sender, statement)
             self.said(sender, statement)

@@ -25,14 +25,20 @@ _encode = msgspec.msgpack.Encoder().encode
 class Codec:
     """Envelopes of one cluster, epoch and set of message types."""
 
-    __slots__ = ("_decode", "epoch")
+    __slots__ = ("_decode", "_sealing", "epoch")
 
-    def __init__(self, message_types: Sequence[type[Message]], epoch: int) -> None:
-        """Raises ValueError if two types share a tag, or one has none."""
+    def __init__(self, message_types: Sequence[type[Message]], epoch: int, sealing: bool = True) -> None:
+        """`sealing` is False for a protocol that quotes nobody: then no message of it carries a seal, and the channel's
+        word about the sender is all. Raises ValueError if two types share a tag, or one has none."""
         self.epoch = epoch
+        self._sealing = sealing
         union = _union(message_types)
         decoder = msgspec.msgpack.Decoder(tuple[int, bytes, union])  # type: ignore[valid-type]
         self._decode: Callable[[bytes], tuple[int, bytes, Message]] = decoder.decode
+
+    def seals(self, message: Message) -> bool:
+        """Whether this message carries its sender's seal."""
+        return self._sealing and message.sealed
 
     def encode(self, message: Message, seal: Seal) -> bytes:
         """The body of a frame; `seal` is empty for a Hint."""
@@ -46,8 +52,8 @@ class Codec:
             raise Lie(f"not a message: {_short(error)}") from None
         if epoch != self.epoch:
             raise Lie(f"a message of epoch {epoch} in epoch {self.epoch}")
-        if len(seal) != (SEAL_BYTES if message.sealed else 0):
-            expected = f"{SEAL_BYTES} bytes" if message.sealed else "none"
+        if len(seal) != (SEAL_BYTES if self.seals(message) else 0):
+            expected = f"{SEAL_BYTES} bytes" if self.seals(message) else "none"
             raise Lie(f"a {type(message).__name__} with a seal of {len(seal)} bytes, where it has {expected}")
         return message, seal
 

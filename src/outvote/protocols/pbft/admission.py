@@ -42,7 +42,8 @@ _ORDERING: Final = (PrePrepare, Prepare, Commit)
 
 def admits(state: State, sender: ReplicaId, message: Message) -> bool:
     """Cheap and pure. False drops the message without a trace: it may be late, repeated or out of any window."""
-    ask = _ADMITS.get(type(message))
+    kind = type(message)
+    ask = state.form.admits.get(kind) or _ADMITS.get(kind)
     return ask is not None and ask(state, sender, message)
 
 
@@ -192,13 +193,9 @@ _ADMITS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], bool]]] = {
     Prepare: admits_prepare,
     Commit: admits_commit,
     Checkpoint: admits_checkpoint,
-    ViewChange: admits_view_change,
-    NewView: admits_new_view,
     Forward: admits_forward,
     Status: always,
     Decided: admits_decided,
-    StableProof: admits_stable_proof,
-    NewViewProof: admits_new_view_proof,
     FetchBatch: always,
     FetchedBatch: admits_fetched_batch,
     QueryReached: always,

@@ -21,7 +21,6 @@ from outvote.protocols.pbft.messages import (
     NewViewProof,
     Prepare,
     PrePrepare,
-    StableProof,
     Status,
 )
 from outvote.protocols.pbft.normal import decide
@@ -64,9 +63,10 @@ def on_status(state: State, sender: ReplicaId, message: Status, _seal: Seal) -> 
     if last is not None and state.now - last < state.config.status_interval_ns // 2:
         return
     state.answered_status[sender] = state.now
-    answer_view(state, sender, message)
+    if message.view <= state.view:
+        state.form.answer_view(state, sender, message)
     if message.stable < state.low:
-        state.out.hints.append((sender, StableProof(state.certified)))
+        state.out.hints.append((sender, state.form.stable_proof(state)))
     for position, digest in sorted(state.own_digests.items()):
         if position > message.stable:
             state.out.messages.append((sender, Checkpoint(position, digest)))
@@ -75,8 +75,7 @@ def on_status(state: State, sender: ReplicaId, message: Status, _seal: Seal) -> 
 
 
 def answer_view(state: State, sender: ReplicaId, message: Status) -> None:
-    if message.view > state.view:
-        return
+    """The VIEW-CHANGE or NEW-VIEW that the sender of a STATUS of this view or a lower one may lack."""
     if not state.active:
         if state.my_view_change is not None:
             state.out.messages.append((sender, state.my_view_change))

@@ -78,6 +78,11 @@ def on_stable_proof(state: State, sender: ReplicaId, message: StableProof, _seal
         state.out.lies.append((sender, "stable checkpoint without a quorum"))
         return
     learn(state, certificate)
+    fetch_if_in_the_way(state)
+
+
+def fetch_if_in_the_way(state: State) -> None:
+    """Others have forgotten what comes next here, and no decision of it is at hand."""
     # Executed up to there already: then our own digest of it is on its way, and fetching would lead back.
     if state.ahead is not None and state.fetching is None and state.ahead.position > state.delivered:
         upcoming = state.slots.get(state.delivered + 1)
@@ -104,7 +109,9 @@ def learn(state: State, certificate: CheckpointCertificate) -> None:
 def make_stable(state: State, certificate: CheckpointCertificate) -> None:
     """Move the low watermark h, and let the host keep the snapshot and forget the log before it."""
     advance_low(state, certificate)
-    state.out.notes.append(Certified(certificate))
+    # The note is in the log that begins anew behind the snapshot. If that is stored already, no log begins anew.
+    lane = state.out.records if certificate.position <= state.stored else state.out.notes
+    lane.append(Certified(certificate))
     state.out.stable.append(Stable(certificate.position, certificate.digest))
 
 
@@ -120,12 +127,15 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
     state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
 
 
-def fetch(state: State, certificate: CheckpointCertificate) -> None:
-    """Stop delivering and have the host bring the certified state. Voting goes on: it needs no state."""
+def fetch(state: State, certificate: CheckpointCertificate, weak: bool = False) -> None:
+    """Stop delivering and have the host bring the certified state. Voting goes on: it needs no state.
+
+    `weak`: f + 1 replicas vouch for it. That is enough to execute from, and too little to move the window for.
+    """
     state.fetch_patience_ns = min(state.fetch_patience_ns * 2, 64 * SECOND) or FETCH_PATIENCE_NS
     state.fetch_deadline = state.now + state.fetch_patience_ns
     state.fetching = certificate
-    if certificate.position > state.low:
+    if certificate.position > state.low and not weak:
         advance_low(state, certificate)
         state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
     # Those who certified it first: they had it. The others may have executed it since; parts prove themselves.
@@ -141,7 +151,7 @@ def fetch_newer_if_stuck(state: State) -> None:
         newest = state.fetching
         if state.ahead is not None and state.ahead.position > newest.position:
             newest = state.ahead
-        fetch(state, newest)
+        fetch(state, newest, weak=newest is state.fetching and newest.position > state.low)
 
 
 def transferred(state: State, position: Position, digest: Digest) -> None:
@@ -153,6 +163,8 @@ def transferred(state: State, position: Position, digest: Digest) -> None:
     state.fetch_patience_ns = 0
     state.delivered = position
     state.own_digests = {}
-    state.out.notes.append(Certified(fetched))
+    state.stored = position
+    if position <= state.low:
+        state.out.notes.append(Certified(fetched))
     state.out.stable.append(Stable(position, digest))
     deliver_ready(state)

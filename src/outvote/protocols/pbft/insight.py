@@ -63,6 +63,11 @@ def state_vote(statement: Struct) -> tuple[Position, Digest] | None:
     return (statement.position, statement.digest) if isinstance(statement, Checkpoint) else None
 
 
+def state_vouchers(committee: Committee) -> tuple[int, int]:
+    """How many must have said CHECKPOINT before a state is kept: in all, and honest ones."""
+    return committee.quorum, committee.quorum - committee.faults
+
+
 def remembers(core: Core, statement: Struct) -> bool:
     """Whether a replica that once said this is still bound by it: section 4.4 counts on every bit of it."""
     assert isinstance(core, PbftReplica)
@@ -75,6 +80,11 @@ def remembers(core: Core, statement: Struct) -> bool:
         return state.view > statement.view or (
             state.view == statement.view and (state.active or state.announced == statement)
         )
+    return remembers_votes(state, statement)
+
+
+def remembers_votes(state: State, statement: Struct) -> bool:
+    """The same for what is said of one position, in either form."""
     if isinstance(statement, ProposalStatement | Prepare | Commit):
         if state.view < statement.view:
             return False

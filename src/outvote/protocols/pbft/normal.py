@@ -53,6 +53,8 @@ def propose(state: State, position: Position, batch: Batch) -> None:
     slot = state.slot(position)
     slot.digest = digest
     slot.batches[digest] = batch
+    if state.form.keeps_pre_prepared:
+        slot.note_pre_prepared(state.view, digest)
     state.accepted_end = max(state.accepted_end, position)
     for request in batch.requests:
         state.pool.mark_proposed(request)
@@ -68,6 +70,7 @@ def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: S
     if slot.digest:
         if slot.digest == message.digest:
             slot.seal = slot.seal or seal  # a restarted primary learns its own seal anew
+            slot.heard = True
             try_prepare(state, slot)
         else:
             # The host keeps both seals as evidence. Whoever holds them need not wait for the timer.
@@ -84,6 +87,9 @@ def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: S
         return  # no lie: it may have been said long ago, before the link or one of us was down
     slot.digest = message.digest
     slot.seal = seal
+    slot.heard = True
+    if state.form.keeps_pre_prepared:
+        slot.note_pre_prepared(message.view, message.digest)
     state.accepted_end = max(state.accepted_end, message.position)
     slot.batches[message.digest] = message.batch
     performance.proposed(state, message)

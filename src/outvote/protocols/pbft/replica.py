@@ -12,6 +12,7 @@ from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
 from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, performance, reads, restore, view_change
 from outvote.protocols.pbft.config import PbftConfig
+from outvote.protocols.pbft.form import Form
 from outvote.protocols.pbft.messages import (
     Checkpoint,
     Commit,
@@ -20,16 +21,13 @@ from outvote.protocols.pbft.messages import (
     FetchBatch,
     FetchedBatch,
     Forward,
-    NewView,
-    NewViewProof,
     Prepare,
     PrePrepare,
     QueryReached,
     ReachedReply,
-    StableProof,
     Status,
-    ViewChange,
 )
+from outvote.protocols.pbft.signatures import SIGNATURES
 from outvote.protocols.pbft.state import State
 from outvote.types import NEVER, ClientId, Digest, Position, ReplicaId, Seal
 
@@ -49,13 +47,9 @@ HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None
     Prepare: normal.on_prepare,
     Commit: normal.on_commit,
     Checkpoint: checkpoint.on_checkpoint,
-    ViewChange: view_change.on_view_change,
-    NewView: view_change.on_new_view,
     Forward: on_forward,
     Status: catch_up.on_status,
     Decided: catch_up.on_decided,
-    StableProof: checkpoint.on_stable_proof,
-    NewViewProof: view_change.on_new_view_proof,
     FetchBatch: catch_up.on_fetch_batch,
     FetchedBatch: catch_up.on_fetched_batch,
     QueryReached: reads.on_query_reached,
@@ -67,11 +61,11 @@ VOTES: Final = frozenset((Prepare, Commit))
 
 
 class PbftReplica(Core):
-    """One replica of PBFT (Castro and Liskov 1999, signature form)."""
+    """One replica of PBFT (Castro and Liskov 1999), in the form with signatures or in the one without."""
 
-    def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig) -> None:
+    def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig, form: Form = SIGNATURES) -> None:
         super().__init__(me)
-        self.state = State(me, committee, config.validated(committee.n), self.out)
+        self.state = State(me, committee, config.validated(committee.n), self.out, form)
 
     def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
         self._begin()
@@ -106,12 +100,13 @@ class PbftReplica(Core):
         if admission.early(state, message):
             admission.keep_early(state, sender, message, seal)
             return
-        view, delivered = state.view, state.delivered
+        entered, delivered = (state.view, state.active), state.delivered
         kind = type(message)
-        HANDLERS[kind](state, sender, message, seal)
+        handle = state.form.handlers.get(kind) or HANDLERS[kind]
+        handle(state, sender, message, seal)
         if kind in VOTES and state.delivered == delivered:
             return  # nothing to propose and no timer to move: what waits is still the same
-        if state.view != view or kind in (NewView, NewViewProof):
+        if (state.view, state.active) != entered:
             self._replay_early()
         self._settle()
 
@@ -150,7 +145,8 @@ class PbftReplica(Core):
         if state.fetching is not None:
             note = f"fetching the state of position {state.fetching.position}"
         elif not state.active:
-            note = f"changing to view {state.view}: {len(view_change.supporters(state))} of {state.committee.quorum}"
+            asked = sum(1 for view in state.asked.values() if view == state.view)
+            note = f"changing to view {state.view}: {asked} of {state.committee.quorum}"
         elif state.awaited is not None:
             note = "ordering"
         else:
@@ -191,6 +187,7 @@ class PbftReplica(Core):
         if not busy or state.delivered == state.delivered_last_tick:
             catch_up.send_status(state)
             checkpoint.fetch_newer_if_stuck(state)
+            state.form.ask_again(state)
             if state.leads():
                 view_change.propose_required(state)
             elif state.active:

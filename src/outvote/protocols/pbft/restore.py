@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outvote.core.contract import ALL, Record, digest_of
-from outvote.protocols.pbft import checkpoint, view_change
+from outvote.protocols.pbft import checkpoint
 from outvote.protocols.pbft.messages import GENESIS, Batch, CheckpointCertificate, Commit, Prepare, PrePrepare
 from outvote.protocols.pbft.normal import deliver, deliver_ready
 from outvote.protocols.pbft.records import (
@@ -30,12 +30,7 @@ def summary(state: State) -> list[Record]:
     records: list[Record] = []
     if state.certified.position:
         records.append(Certified(state.certified))
-    if state.new_view is not None:
-        records.append(Entered(*state.new_view))
-    if not state.active and state.my_view_change is not None:
-        records.append(Left(state.my_view_change))
-        if state.announced is not None:
-            records.append(Announced(state.announced))
+    records += state.form.summary(state)
     for position, slot in sorted(state.slots.items()):
         for digest, batch in sorted(slot.batches.items()):
             if digest == slot.digest:
@@ -51,7 +46,7 @@ def summary(state: State) -> list[Record]:
 
 def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
     """`position` and `digest` tell the state that the executor came back with."""
-    restore_view(state, records)
+    state.form.restore(state, records)
     certified = max(
         (record.certificate for record in records if isinstance(record, Certified)),
         key=lambda certificate: certificate.position,
@@ -60,11 +55,13 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     state.certified = certified
     for record in records:
         restore_slot(state, record)
+        state.form.restore_slot(state, record)
     for slot in state.slots.values():
         slot.prune()
         if slot.decided_batch() is None:
             slot.committed = None  # without its batch it must be asked for again
     state.delivered = position
+    state.stored = position
     restore_proposals(state)
     promise_again(state)
     if position > certified.position or (position, digest) == (certified.position, certified.digest):
@@ -102,6 +99,18 @@ def fetch_restored(state: State, certified: CheckpointCertificate) -> None:
         checkpoint.fetch(state, certified)
 
 
+def summary_of_views(state: State) -> list[Record]:
+    """The last word on views."""
+    records: list[Record] = []
+    if state.new_view is not None:
+        records.append(Entered(*state.new_view))
+    if not state.active and state.my_view_change is not None:
+        records.append(Left(state.my_view_change))
+        if state.announced is not None:
+            records.append(Announced(state.announced))
+    return records
+
+
 def restore_view(state: State, records: Sequence[Record]) -> None:
     """The last word on views: Left and Entered come in the order in which they were promised."""
     for record in records:
@@ -126,9 +135,12 @@ def restore_slot(state: State, record: Record) -> None:
     if isinstance(record, Accepted) and state.in_window(record.position):
         slot = state.slot(record.position)
         slot.batches[record.digest] = record.batch
+        if state.form.keeps_pre_prepared:
+            slot.note_pre_prepared(record.view, record.digest)
         if record.view == state.view and state.active:
             slot.digest = record.digest
             slot.seal = record.seal or slot.seal
+            slot.heard = bool(slot.seal) or not state.leads()
             state.accepted_end = max(state.accepted_end, record.position)
     elif isinstance(record, Body) and state.in_window(record.position):
         state.slot(record.position).batches[digest_of(record.batch)] = record.batch
@@ -143,18 +155,14 @@ def restore_slot(state: State, record: Record) -> None:
 
 def restore_proposals(state: State) -> None:
     """What the view requires, and where the primary stopped proposing: it goes in order, so behind the last one."""
-    if state.new_view is not None:
-        view_change.require(state, state.new_view[0])
+    state.form.bind(state)
     state.next_position = max(state.next_position, state.accepted_end + 1)
 
 
 def promise_again(state: State) -> None:
     """Say again what the records bind us to. Others know it already or need it; our own copy counts our vote."""
     if not state.active:
-        if state.my_view_change is not None:
-            state.out.messages.append((ALL, state.my_view_change))
-        if state.announced is not None:
-            state.out.messages.append((ALL, state.announced))
+        state.out.messages += [(ALL, message) for message in state.form.promises(state)]
         return
     for position, slot in sorted(state.slots.items()):
         if not slot.digest:

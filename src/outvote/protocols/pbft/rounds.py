@@ -9,17 +9,21 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.contract import Message
+from outvote.protocols.pbft.authenticators import messages as unsigned
 from outvote.protocols.pbft.messages import Commit, NewView, NewViewProof, Prepare, PrePrepare, ViewChange
 
 PHASES: Final = 5  # of a view: VIEW-CHANGE, NEW-VIEW, PRE-PREPARE, PREPARE, COMMIT
 ORDERING_PHASE: Final = 2  # from here on a view orders requests
 
-_PHASES: Final[dict[type[Message], int]] = {ViewChange: 0, NewView: 1, PrePrepare: 2, Prepare: 3, Commit: 4}
+_PHASES: Final[dict[type[Message], int]] = {
+    ViewChange: 0, unsigned.ViewChange: 0, unsigned.ViewChangeAck: 0, NewView: 1, unsigned.NewView: 1,
+    PrePrepare: 2, Prepare: 3, Commit: 4,
+}
 
 
 def round_of(message: Message) -> int | None:
     """`view * PHASES + phase`; None for what belongs to no view: checkpoints, retransmission, forwarded requests."""
-    if isinstance(message, NewViewProof):
+    if isinstance(message, NewViewProof | unsigned.EnteredView):
         return message.message.view * PHASES + 1
     phase = _PHASES.get(type(message))
     view: int = getattr(message, "view", 0)

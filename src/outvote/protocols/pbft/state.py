@@ -7,7 +7,9 @@ from outvote.core.contract import Message, Outbox
 from outvote.core.request_pool import RequestPool
 from outvote.core.tally import Tally
 from outvote.core.timers import Timers
+from outvote.protocols.pbft.authenticators.state import Unsigned
 from outvote.protocols.pbft.config import PbftConfig
+from outvote.protocols.pbft.form import Form
 from outvote.protocols.pbft.messages import GENESIS, CheckpointCertificate, NewView, SealedViewChange, ViewChange
 from outvote.protocols.pbft.performance import Performance
 from outvote.protocols.pbft.slot import Slot
@@ -17,10 +19,11 @@ from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Vi
 class State:
     """The paper's letters stand in the comments."""
 
-    def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig, out: Outbox) -> None:
+    def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig, out: Outbox, form: Form) -> None:
         self.me = me  # i
         self.committee = committee  # |R|, f
         self.config = config
+        self.form = form
         self.out = out
         self.now: Nanos = 0
         self.wall: Nanos = 0
@@ -31,6 +34,8 @@ class State:
         self.announced: NewView | None = None  # sent as primary of `view`, not entered yet
         self.my_view_change: ViewChange | None = None  # the last one sent
         self.view_changes: dict[ReplicaId, SealedViewChange] = {}  # highest view of each sender only
+        self.asked: dict[ReplicaId, View] = {}  # the highest view that each replica's VIEW-CHANGE was for
+        self.unsigned = Unsigned()  # what the form without signatures keeps instead of the four above
         self.required: dict[Position, Digest] = {}  # the paper's O: what the new view must propose first
         self.required_end: Position = 0  # last position of O; later ones are free
         self.early: dict[ReplicaId, list[tuple[Message, Seal]]] = {}  # of views not yet entered; bounded
@@ -46,6 +51,7 @@ class State:
         self.far_votes: dict[ReplicaId, tuple[Position, Digest, Seal]] = {}  # latest above the window, one a sender
         self.fetching: CheckpointCertificate | None = None
         self.executes_again = False  # from the log up to h, whose snapshot a crash kept from being stored
+        self.stored: Position = 0  # of a state that was on the disk before a quorum had certified it to us
         self.fetch_deadline: Nanos = 0
         self.fetch_patience_ns: Nanos = 0
 

@@ -34,23 +34,28 @@ FORWARDED_MAX = 64  # requests handed to a new primary at once; the rest follows
 
 
 def leave_for(state: State, view: View) -> None:
-    """Stop taking part below `view` and show what was prepared. The record makes it final before it is said."""
+    """Stop taking part below `view` and show what was prepared."""
     tentative.undo(state)
     state.view = view
     state.active = False
     state.suspected = False
-    state.new_view = None
-    state.announced = None
     state.accepted_end = 0
     state.fruitless_views += 1
     state.awaited = None
     state.timers.cancel("view")
     for slot in state.slots.values():
         slot.begin_view()
+    state.form.leave(state)
+
+
+def leave(state: State) -> None:
+    """Show the certificates. The record makes it final before it is said."""
+    state.new_view = None
+    state.announced = None
     prepared = tuple(
         slot.prepared for position, slot in sorted(state.slots.items()) if slot.prepared is not None
     )
-    message = ViewChange(view, state.certified, prepared)
+    message = ViewChange(state.view, state.certified, prepared)
     state.my_view_change = message
     state.out.records.append(Left(message))
     state.out.messages.append((ALL, message))
@@ -90,6 +95,7 @@ def on_view_change(state: State, sender: ReplicaId, message: ViewChange, seal: S
     if held is not None and held.message.view >= message.view:
         return
     state.view_changes[sender] = SealedViewChange(sender, message, seal)
+    state.asked[sender] = message.view
     checkpoint.learn(state, message.stable)
     join_higher_view(state)
     try_new_view(state)
@@ -97,11 +103,7 @@ def on_view_change(state: State, sender: ReplicaId, message: ViewChange, seal: S
 
 def join_higher_view(state: State) -> None:
     """f + 1 replicas are past our view, so a correct one is: join the smallest of their views without waiting."""
-    higher = sorted(
-        quoted.message.view
-        for sender, quoted in state.view_changes.items()
-        if sender != state.me and quoted.message.view > state.view
-    )
+    higher = sorted(view for sender, view in state.asked.items() if sender != state.me and view > state.view)
     if len(higher) >= state.committee.weak:
         leave_for(state, higher[0])
 
@@ -116,7 +118,7 @@ def supporters(state: State) -> list[SealedViewChange]:
 def left_with_us(state: State) -> int:
     """How many replicas have left all views below ours. Those that already ask for a higher view count: without them
     the timer could stop for ever, with some waiting for one view and some for the next, each short of a quorum."""
-    return sum(1 for quoted in state.view_changes.values() if quoted.message.view >= state.view)
+    return sum(1 for view in state.asked.values() if view >= state.view)
 
 
 def try_new_view(state: State) -> None:
@@ -196,12 +198,19 @@ def require(state: State, message: NewView) -> CheckpointCertificate:
 
 def enter(state: State, message: NewView, seal: Seal) -> None:
     """Take part in the view, bound by O. Ends with the primary proposing and the backups forwarding."""
-    tentative.undo(state)
-    state.view = message.view
-    state.active = True
-    state.suspected = False
+    begin(state, message.view)
     state.new_view = (message, seal)
     state.announced = None
+    checkpoint.learn(state, require(state, message))
+    take_part(state)
+
+
+def begin(state: State, view: View) -> None:
+    """Whatever the form: the view is entered, and every slot is empty in it."""
+    tentative.undo(state)
+    state.view = view
+    state.active = True
+    state.suspected = False
     state.accepted_end = 0
     state.awaited = None
     state.timers.cancel("view")
@@ -209,7 +218,10 @@ def enter(state: State, message: NewView, seal: Seal) -> None:
     state.view_timeout_ns = state.config.view_timeout_ns * growth
     for slot in state.slots.values():
         slot.begin_view()
-    checkpoint.learn(state, require(state, message))
+
+
+def take_part(state: State) -> None:
+    """What was waiting is proposed, or handed to the one who may."""
     tentative.entered(state)
     state.pool.propose_again()
     if state.leads():

@@ -125,7 +125,7 @@ class TraitorVoice(Voice):
             behaviour.begin()
 
     def promise(self, receiver: ReplicaId, message: Message) -> Seal:
-        honest = self.sealer.seal(message.statement()) if message.sealed else b""
+        honest = self.sealer.seal(message.statement()) if self.codec.seals(message) else b""
         self.powers.past.append((self.me, message, honest))
         self._tell(receiver, message, honest)
         return honest

@@ -100,6 +100,11 @@ WITH_ARGUMENT: Final[Mapping[str, Callable[[Powers, str], Behaviour]]] = {
 }
 
 
+def names_for(protocol: str) -> list[str]:
+    """The behaviours that mean something in this protocol."""
+    return sorted((*GENERAL, *PROTOCOLS[protocol].lies))
+
+
 def told_of(name: str) -> str:
     """What a behaviour does, in a line. Raises KeyError if there is none of this name."""
     kind = GENERAL.get(name)

@@ -78,7 +78,7 @@ class Powers:
         return counted
 
     def seal(self, message: Message) -> Seal:
-        return self._voice.sealer.seal(message.statement()) if message.sealed else b""
+        return self._voice.sealer.seal(message.statement()) if self._voice.codec.seals(message) else b""
 
     def seal_statement(self, statement: Struct) -> Seal:
         """Whatever it says, under its own key."""

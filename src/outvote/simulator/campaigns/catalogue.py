@@ -29,10 +29,10 @@ class Campaign(NamedTuple):
     median_view_min: int = 0  # half of the runs must get at least to this view: where the flaws are
 
 
-def _seed(_protocol: Protocol, text: str) -> Plan:
+def _seed(protocol: Protocol, text: str) -> Plan:
     if not text.isdecimal() or int(text) > SEED_MAX:
         raise Mistake(f"{text!r} is no seed: write a number from 0 to {SEED_MAX}")
-    return draw(int(text))
+    return draw(int(text), protocol.name)
 
 
 CAMPAIGNS: Final[Mapping[str, Campaign]] = {

@@ -1,4 +1,4 @@
-"""A state is kept as stable, or taken over from others, only if a quorum said that it is theirs.
+"""A state is kept as stable, or taken over from others, only if enough replicas said that it is theirs.
 
 Without that, what is forgotten behind it may be what a correct replica still needs (garbage collection), and what is
 installed may be a liar's.
@@ -30,9 +30,10 @@ class StableStates(Checker):
 
     def renewed(self, replica: ReplicaId, position: Position, digest: Digest, records: list[Record]) -> None:
         voters = self._votes.get((position, digest), set())
-        if len(voters) < self.scene.committee.quorum:
+        in_all, honest = self.scene.protocol.insight.state_vouchers(self.scene.committee)
+        if len(voters) < in_all or len(voters - self.scene.liars) < honest:
             raise Violation(
                 "stable state",
                 f"replica {replica} keeps the state of position {position}, which {len(voters)} replicas vouch for"
-                f" and {self.scene.committee.quorum} must",
+                f" and {in_all} must, {honest} honest ones among them",
             )

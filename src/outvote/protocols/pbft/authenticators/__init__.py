@@ -1,0 +1,1 @@
+"""PBFT without signatures between replicas: see this folder's README."""

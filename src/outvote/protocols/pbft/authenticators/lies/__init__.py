@@ -1,0 +1,1 @@
+"""What a liar could say in the form without signatures, one lie a file. Used by adversaries only."""
