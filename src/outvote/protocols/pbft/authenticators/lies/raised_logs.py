@@ -1,4 +1,4 @@
-"""Says in a view change that its log begins later than it does: with a checkpoint that is not stable, or with none."""
+"""Says in a view change that its log begins later than it does, behind a checkpoint that is not stable, or none."""
 
 from __future__ import annotations
 
