@@ -1,4 +1,4 @@
-"""A real outvote cluster under a closed-loop load: four replica processes, TLS on, durable log on.
+"""A real outvote cluster under a closed-loop load: four replica processes, a safe channel, durable log on.
 
 The client runs in this process. `Cluster` starts and stops the replicas; `load` measures one setting.
 """
@@ -20,6 +20,7 @@ import psutil
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
 from outvote.configuration.files import create_cluster
+from outvote.configuration.genesis import ChannelKind, Form
 
 KEYS = 10_000
 SERVE = (
@@ -50,12 +51,14 @@ def _is_free(port: int) -> bool:
 class Cluster:
     """n replica processes in a temporary directory under `where`."""
 
-    def __init__(self, where: Path | None, n: int = 4) -> None:
+    def __init__(
+        self, where: Path | None, n: int = 4, form: Form = "signatures", channel: ChannelKind = "tls"
+    ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="outvote-bench-", dir=where)
         self.directory = Path(self._folder.name) / "cluster"
         create_cluster(
             self.directory, name="bench", machine="outvote.machines.key_value:KeyValueStore", replicas=n,
-            base_port=free_port_block(n),
+            base_port=free_port_block(n), form=form, channel=channel,
         )
         self.processes = [
             subprocess.Popen(

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import floor
 import simulator
 from cluster import Cluster, measure
+from outvote.configuration.genesis import ChannelKind, Form, channel_named, form_named
 
 SETTINGS = (1, 64, 512)
 MEMORY_OPERATIONS = 100_000
@@ -33,15 +36,17 @@ def memory_folder() -> Path | None:
     return None
 
 
-def compare(rounds: int, seconds: float, value_bytes: int) -> dict[int, dict[str, list[dict[str, Any]]]]:
+def compare(
+    rounds: int, seconds: float, value_bytes: int, settings: Sequence[int], kind: tuple[Form, ChannelKind]
+) -> dict[int, dict[str, list[dict[str, Any]]]]:
     """Floor and cluster in turn, `rounds` times each setting."""
-    found: dict[int, dict[str, list[dict[str, Any]]]] = {one: {"floor": [], "outvote": []} for one in SETTINGS}
+    found: dict[int, dict[str, list[dict[str, Any]]]] = {one: {"floor": [], "outvote": []} for one in settings}
     for _ in range(rounds):
-        for outstanding in SETTINGS:
+        for outstanding in settings:
             found[outstanding]["floor"].append(
                 floor.run(n=4, outstanding=outstanding, seconds=seconds, value_bytes=value_bytes)
             )
-            with Cluster(memory_folder()) as cluster:
+            with Cluster(memory_folder(), 4, *kind) as cluster:
                 found[outstanding]["outvote"].append(measure(cluster, outstanding, seconds, value_bytes))
     return found
 
@@ -97,13 +102,21 @@ def main() -> None:
     parser.add_argument("--value-bytes", type=int, default=100)
     parser.add_argument("--json", type=Path, help="also write every run here")
     parser.add_argument("--only-simulator", action="store_true", help="only how many messages the simulator delivers")
+    parser.add_argument("--form", default="signatures", help="signatures or authenticators")
+    parser.add_argument("--channel", default="tls", help="tls or plain")
+    parser.add_argument("--outstanding", type=int, nargs="+", default=SETTINGS, help="operations under way at once")
+    parser.add_argument("--only-comparison", action="store_true", help="only the cluster beside the floor")
     options = parser.parse_args()
     if options.only_simulator:
         simulator.show(simulator.measure())
         return
+    kind = (form_named(options.form), channel_named(options.channel))
     print(f"Python {platform.python_version()} on {platform.machine()}; n = 4, values of {options.value_bytes} bytes")
-    found = compare(options.rounds, options.seconds, options.value_bytes)
+    print(f"form {kind[0]}, channel {kind[1]}; load average before: {os.getloadavg()[0]:.1f}")
+    found = compare(options.rounds, options.seconds, options.value_bytes, options.outstanding, kind)
     rows = print_comparison(found)
+    if options.only_comparison:
+        return
     disk = real_disk(options.seconds, options.value_bytes)
     print(f"log on the real disk, 64 outstanding: {disk['ops_per_s']} op/s, p50 {disk['p50_ms']} ms")
     before, after = memory(options.value_bytes, MEMORY_OPERATIONS)
