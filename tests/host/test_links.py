@@ -287,8 +287,8 @@ def test_a_paused_party_waits_and_loses_nothing(cluster: Cluster, run: Run) -> N
             assert len(zero.frames) + len(zero.messages) < 10
             outgoing = one.links._outgoing[0]
             assert len(outgoing.queue) > 0, "frames wait in the queue that is bounded, not in the socket's buffer"
-            assert outgoing._connection is not None
-            assert outgoing._connection.bytes_unsent - outgoing.queue.bytes_waiting < 2 << 20
+            assert outgoing.connection is not None
+            assert outgoing.connection.bytes_unsent - outgoing.queue.bytes_waiting < 2 << 20
             late = await dial(at, 0)
             await eventually(lambda: len(zero.links.gate.connections(CLIENT)) == 2)
             late.send(Ask(1000))

@@ -136,26 +136,47 @@ class SecureConnection(asyncio.Protocol):
         self._advance(b"")  # the dialing side speaks first
 
     def data_received(self, data: bytes) -> None:
-        if self.open:
+        if not self.open:
+            return
+        if self.party == NOBODY:
             self._advance(data)
+            return
+        channel = self._channel
+        try:
+            bodies = self.splitter.feed(channel.receive(data))
+            if channel.news:
+                self._heed()
+            if bodies and self.open:
+                self.received(bodies)
+        except Lie as lie:
+            self.lied("link", str(lie))
+            return
+        if channel.finished:
+            self.close()
+
+    def _heed(self) -> None:
+        """What the channel has to say and to show besides plaintext."""
+        channel = self._channel
+        if channel.waiting:
+            self._write(channel.take())
+        if channel.keys is not self._keys and channel.keys is not None:
+            self._take_keys(channel.keys)
 
     def _advance(self, data: bytes) -> None:
+        """Towards knowing who it is; with it, perhaps, its first frames."""
         channel = self._channel
         try:
             plaintext = channel.receive(data)
             if channel.waiting:
                 self._write(channel.take())
-            if self.party == NOBODY:
-                if not channel.established:
-                    return
-                self._stop_timer()
-                self.party = channel.identity()
-                if channel.keys is not None:
-                    self._take_keys(channel.keys)
-                self.joined()
-                self.flush()
-            elif channel.keys is not self._keys and channel.keys is not None:
+            if not channel.established:
+                return
+            self._stop_timer()
+            self.party = channel.identity()
+            if channel.keys is not None:
                 self._take_keys(channel.keys)
+            self.joined()
+            self.flush()
             if plaintext and self.open:
                 bodies = self.splitter.feed(plaintext)
                 if bodies:

@@ -119,7 +119,9 @@ class Links:
         link = self._outgoing[receiver]
         link.push(body)
         self._unflushed[link] = None
-        self._flush_soon()
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.flush)
 
     def answer(self, client: ClientId, message: ToClient) -> None:
         """Queue one message to all connections of a client."""
@@ -135,7 +137,8 @@ class Links:
         if self._unflushed:
             unflushed, self._unflushed = self._unflushed, {}
             for link in unflushed:
-                link.flush()
+                if link.connection is not None:
+                    link.connection.flush()
         self.gate.flush()
 
     def refresh_keys(self) -> None:
@@ -192,12 +195,12 @@ class OutgoingLink:
         self._refresh_s = refresh_s
         self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
-        self._connection: OutgoingConnection | None = None
+        self.connection: OutgoingConnection | None = None
         self._wanted = asyncio.Event()
 
     @property
     def connected(self) -> bool:
-        return self._connection is not None
+        return self.connection is not None
 
     def push(self, body: bytes) -> None:
         if len(body) > FRAME_BYTES_MAX:
@@ -212,26 +215,22 @@ class OutgoingLink:
             queue.drop_oldest()
             self.observer.count("frame_dropped")
 
-    def flush(self) -> None:
-        if self._connection is not None:
-            self._connection.flush()
-
     def refresh_keys(self) -> None:
-        if self._connection is not None:
-            self._connection.refresh_keys()
+        if self.connection is not None:
+            self.connection.refresh_keys()
 
     def dial_now(self) -> None:
         """The other end is alive: do not wait out the pause between two attempts."""
         self._wanted.set()
 
     def up(self, connection: OutgoingConnection) -> None:
-        self._connection = connection
+        self.connection = connection
         self.observer.count("link_up")
         self._on_connected(self.replica)
 
     def down(self, connection: OutgoingConnection) -> None:
-        if self._connection is connection:
-            self._connection = None
+        if self.connection is connection:
+            self.connection = None
             self.observer.count("link_down")
 
     async def keep_up(self) -> None:

@@ -15,6 +15,12 @@ class Channel(Protocol):
     finished: bool  # the other end has said goodbye
     keys: SessionKeys | None  # those in force, where the channel has agreed on some
 
+    @property
+    def news(self) -> bool:
+        """Whether something besides plaintext has come since this was last asked for: something waits to be taken, the
+        other end has said goodbye, or the keys are new."""
+        ...
+
     def receive(self, data: bytes) -> bytes:
         """The plaintext that `data` completes. Raises Lie; there may be something to `take` all the same."""
         ...

@@ -152,6 +152,11 @@ class TlsChannel:
         """Whether there is something to take."""
         return self._leaving.pending > 0
 
+    @property
+    def news(self) -> bool:
+        """Something to take, or the other end's goodbye."""
+        return self.finished or self._leaving.pending > 0
+
     def identity(self) -> PartyId:
         """Raises Lie if the other end is nobody we know; only once established."""
         return self._pinned.identify(self._object)
