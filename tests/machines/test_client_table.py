@@ -240,7 +240,7 @@ def a_state(**changes: object) -> MerkleMap:
     state = Executor(Sizes()).checkpoint().state
     header = dict(zip(("version", "position", "history", "time"),
                       msgspec.msgpack.decode(read(state, HEADER) or b""), strict=True))  # fmt: skip
-    draft = Draft(state)
+    draft = Draft(state, {})
     draft.write(HEADER, msgspec.msgpack.encode([*{**header, **changes}.values()]))
     return draft.done()
 

@@ -18,7 +18,7 @@ from outvote.machines.contract import Context, Machine
 from outvote.machines.executor import Executor, Snapshot
 from outvote.machines.fields import INLINE_KEY_BYTES_MAX, Fields
 from outvote.machines.key_value import KeyValueStore
-from outvote.machines.leaves import PIECE_BYTES, Draft, read
+from outvote.machines.leaves import PIECE_BYTES, Draft, long_names, read
 from outvote.machines.machine import StateMachine, command, query
 from outvote.machines.merkle_image import PAGE_BYTES, read_image, salvage
 from outvote.machines.merkle_map import EMPTY, MerkleMap
@@ -176,6 +176,7 @@ def test_rewinding_gives_the_state_that_was(
     for step in undone:
         deliver(executor, step)
     executor.rewind(snapshot)
+    assert executor._long == long_names(executor.saved)
     assert whole(executor) == whole(twin)
     assert executor.checkpoint() == snapshot == twin.checkpoint()
     for step in later:
@@ -205,18 +206,13 @@ def test_what_was_not_touched_is_not_written_again(monkeypatch: pytest.MonkeyPat
     executor.deliver(Delivery(1, 1, (Request(70_000, 1, 0, tuple(put), b""),), 0, False))
     executor.checkpoint()
     written: list[bytes] = []
-    original, behind = Draft.write, Draft.write_behind
+    original = Draft.write
 
     def write(draft: Draft, name: bytes, data: bytes) -> None:
         written.append(name[:1])
         original(draft, name, data)
 
-    def write_behind(draft: Draft, name: bytes, head_bytes: int, data: bytes) -> None:
-        written.append(name[:1])
-        behind(draft, name, head_bytes, data)
-
     monkeypatch.setattr(Draft, "write", write)
-    monkeypatch.setattr(Draft, "write_behind", write_behind)
     executor.deliver(Delivery(2, 2, (Request(70_001, 1, 0, tuple(put[7:9]), b""),), 0, False))
     executor.checkpoint()
     assert written.count(b"i") == 2
@@ -286,18 +282,21 @@ def test_a_tracked_dict_passes_for_a_dict() -> None:
 
 def test_a_long_value_is_cut_and_joined_and_leaves_nothing_behind() -> None:
     state = EMPTY
+    long: dict[bytes, int] = {}
     for size in (0, 1, PIECE_BYTES, PIECE_BYTES + 1, 5 * PIECE_BYTES, 3, 2 * PIECE_BYTES):
-        draft = Draft(state)
+        draft = Draft(state, long)
         draft.write(b"name", b"x" * size)
         state = draft.done()
+        assert long == long_names(state)
         assert read(state, b"name") == b"x" * size
         assert len(state) == max(1, -(-size // PIECE_BYTES))
     cut = state.update({b"\x00\x01name": None})
     with pytest.raises(Lie, match="piece"):
         read(cut, b"name")
-    draft = Draft(state)
+    draft = Draft(state, long)
     draft.remove(b"name")
     assert draft.done() == EMPTY
+    assert long == {}
     assert read(EMPTY, b"name") is None
 
 

@@ -16,7 +16,7 @@ from outvote.core.contract import Delivery, Request
 from outvote.errors import Lie, Mistake
 from outvote.machines.contract import Context, Machine
 from outvote.machines.fields import Fields
-from outvote.machines.leaves import HEADER, STATE_BYTES_MAX, Draft, client_name, name_of, read
+from outvote.machines.leaves import HEADER, STATE_BYTES_MAX, Draft, client_name, long_names, name_of, read, recount
 from outvote.machines.merkle_image import write_image
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import TOO_LARGE
@@ -57,7 +57,7 @@ _decode_header = msgspec.msgpack.Decoder(_Header).decode
 class Executor:
     """One replica's state. `position`, `history` and `time` are those of the last delivery."""
 
-    __slots__ = ("_chance", "_fields", "_machine", "_saved", "_sessions", "history", "position", "time")
+    __slots__ = ("_chance", "_fields", "_long", "_machine", "_saved", "_sessions", "history", "position", "time")
 
     def __init__(self, machine: Machine) -> None:
         """Takes one snapshot of the fresh machine, so that a class that cannot be written down is refused now."""
@@ -67,6 +67,7 @@ class Executor:
         self._sessions = Sessions()
         self._saved = EMPTY  # what the last checkpoint wrote
         self._chance: Digest = b""  # of the batch that is being executed
+        self._long: dict[bytes, int] = {}  # the names in it that have several pieces
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
         self.time: Nanos = 0
@@ -180,7 +181,7 @@ class Executor:
 
     def save(self) -> Snapshot:
         """The same, for this process alone."""
-        draft = Draft(self._saved)
+        draft = Draft(self._saved, self._long)
         draft.write(HEADER, _encode(_Header(SNAPSHOT_VERSION, self.position, self.history, self.time)))
         for client in self._sessions.touched():
             draft.write(client_name(client), self._sessions.row(client))
@@ -212,6 +213,7 @@ class Executor:
         self._fields.load(state)
         self._sessions = sessions
         self._stand(header, state)
+        self._long = long_names(state)
 
     def rewind(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot that this executor took or installed: `install` at the cost of what has changed since.
@@ -219,11 +221,13 @@ class Executor:
         saved = self.save().state
         state = snapshot.state
         header = _read_header(state)
-        for name in dict.fromkeys(map(name_of, state.changed_since(saved))):
+        changed = list(state.changed_since(saved))
+        for name in dict.fromkeys(map(name_of, changed)):
             if name[:1] == b"c":
                 self._sessions.take_row(int.from_bytes(name[1:], "big"), read(state, name))
-        self._fields.rewind(saved, state)
+        self._fields.rewind(saved, state, changed)
         self._stand(header, state)
+        recount(self._long, state, changed)
 
     def _stand(self, header: _Header, state: MerkleMap) -> None:
         self._saved = state

@@ -95,20 +95,17 @@ class _Items:
                 draft.remove(self._item_name(key)[0])
             self.saved = held
         draft.write(field_name(self.index), _encode(held.next_number))
-        touched: dict[Any, int | None] = held.touched
         if held.all_touched or self.looks_at_all:
-            touched = {**dict.fromkeys(dict.__iter__(held)), **touched}
-        for key, number in touched.items():
+            held.touched.update(dict.fromkeys(held.numbers))
+        numbers = held.numbers
+        for key in held.touched:
             name, long_key = self._item_name(key)
-            if key not in held:
+            if key not in numbers:
                 draft.remove(name)
                 continue
-            data = long_key + _written(dict.__getitem__(held, key), self._has_sets)
-            if number is None:
-                draft.write_behind(name, _NUMBER_BYTES, data)
-            else:
-                draft.write(name, number.to_bytes(_NUMBER_BYTES, "big") + data)
-        held.settled(held.next_number)
+            head = numbers[key].to_bytes(_NUMBER_BYTES, "big")
+            draft.write(name, head + long_key + _written(dict.__getitem__(held, key), self._has_sets))
+        held.settled()
 
     def made(self, items: list[tuple[int, Any, Any]], next_number: int) -> TrackedDict[Any, Any]:
         """A dict of these items: (number, key, value). Raises Lie if two have one number."""
@@ -117,7 +114,9 @@ class _Items:
         if len(dict.fromkeys(numbers)) != len(numbers) or (numbers and numbers[-1] >= next_number):
             raise Lie(f"a state in which two items of {self.name} have one place")
         made = self._make({key: value for _, key, value in items})
-        made.settled(next_number)
+        made.numbers = {key: number for number, key, _ in items}
+        made.next_number = next_number
+        made.settled()
         return made
 
     def rewind(self, names: list[bytes], saved: MerkleMap, state: MerkleMap) -> None:
@@ -130,17 +129,22 @@ class _Items:
             then, now = read(state, name), read(saved, name)
             if then is None:
                 assert now is not None, "one of both holds it"
-                dict.pop(held, self.read_item(name, now)[1])
+                gone = self.read_item(name, now)[1]
+                dict.pop(held, gone)
+                del held.numbers[gone]
                 continue
-            _, key, value = self.read_item(name, then)
-            in_order = in_order and now is not None and now[:_NUMBER_BYTES] == then[:_NUMBER_BYTES]
+            number, key, value = self.read_item(name, then)
+            in_order = in_order and held.numbers.get(key) == number
+            held.numbers[key] = number
             dict.__setitem__(held, key, value)
         if not in_order:
-            items = [(self._number_of(key, state), key, value) for key, value in dict.items(held)]
+            items = [(number, key, dict.__getitem__(held, key)) for key, number in held.numbers.items()]
             items.sort(key=_number)
+            held.numbers = {key: number for number, key, _ in items}
             dict.clear(held)
             dict.update(held, {key: value for _, key, value in items})
-        held.settled(read_number(read(state, field_name(self.index))))
+        held.next_number = read_number(read(state, field_name(self.index)))
+        held.settled()
 
     def _item_name(self, key: Any) -> tuple[bytes, bytes]:
         """The name, and what stands before the value if the key is too long for the name."""
@@ -158,12 +162,6 @@ class _Items:
             written, rest = rest[4:end], rest[end:]
         key = _read(written, self._read_key, self._key_type)
         return number, key, _read(rest, self._read_value, self._value_type)
-
-    def _number_of(self, key: Any, state: MerkleMap) -> int:
-        """Where in the order a key has its place."""
-        data = read(state, self._item_name(key)[0])
-        assert data is not None
-        return int.from_bytes(data[:_NUMBER_BYTES], "big")
 
 
 class Fields:
@@ -252,15 +250,15 @@ class Fields:
             setattr(self._machine, name_, value)
         self._forget_derived(blueprint)
 
-    def rewind(self, saved: MerkleMap, state: MerkleMap) -> None:
-        """Become `state`; nothing was touched since `saved` was written. Costs time in the number of leaves in which
-        both differ, and in a dict's size if items of it come back that were gone. Derived attributes start anew."""
+    def rewind(self, saved: MerkleMap, state: MerkleMap, leaves: list[bytes]) -> None:
+        """Become `state`; nothing was touched since `saved` was written, and these leaves differ. Costs time in their
+        number, and in a dict's size if items of it come back that were gone. Derived attributes start anew."""
         blueprint = self._blueprint
         if blueprint is None:
             self.load(state)
             return
         changed: dict[int, list[bytes]] = {}
-        for name in dict.fromkeys(map(name_of, state.changed_since(saved))):
+        for name in dict.fromkeys(map(name_of, leaves)):
             if name[:1] in (b"f", b"i"):
                 changed.setdefault(int.from_bytes(name[1:3], "big"), []).append(name)
         for index, names in changed.items():

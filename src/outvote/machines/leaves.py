@@ -14,6 +14,7 @@ The leaf's key is the number of the piece (2 bytes) and the name; piece 0 begins
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from outvote.errors import Lie, Mistake
@@ -25,6 +26,7 @@ NAMES: Final = b"n"
 SELF_WRITTEN: Final = b"s"
 PIECE_BYTES: Final = VALUE_BYTES_MAX - 2
 PIECES_MAX: Final = (1 << 16) - 1  # 4 GiB under one name: more than a whole state may have
+_FIRST: Final = b"\0\0"  # begins the key of a first piece
 _ONE: Final = b"\0\1"  # begins what has one piece
 STATE_BYTES_MAX: Final = 2 << 30  # keys and values; what a process holds as objects is several times as much
 
@@ -51,47 +53,41 @@ def name_of(key: bytes) -> bytes:
 
 
 class Draft:
-    """Collects what is to change, for one update of a map."""
+    """Collects what is to change, for one update of a map. `long` holds the names of more than one piece, and how many
+    they have: `long_names` of the map before, and of the one after when this is done."""
 
-    __slots__ = ("_base", "_changes")
+    __slots__ = ("_base", "_changes", "_long")
 
-    def __init__(self, base: MerkleMap) -> None:
+    def __init__(self, base: MerkleMap, long: dict[bytes, int]) -> None:
         self._base = base
+        self._long = long
         self._changes: dict[bytes, Change] = {}  # by key
 
     def write(self, name: bytes, data: bytes) -> None:
         """Raises Mistake if no state may be so large."""
-        key = b"\0\0" + name
-        path = path_of(key)
-        standing = self._base.at(path, key)
-        if len(data) <= PIECE_BYTES and (standing is None or standing[:2] == _ONE):
-            self._changes[key] = (path, key, _ONE + data)
+        if len(data) <= PIECE_BYTES and name not in self._long:
+            key = _FIRST + name
+            self._changes[key] = (path_of(key), key, _ONE + data)
             return
         count = max(1, -(-len(data) // PIECE_BYTES))
         if count > PIECES_MAX:
             raise Mistake(f"one attribute or item has grown to {len(data)} bytes, and a whole state may have "
                           f"{STATE_BYTES_MAX}: delete what the class no longer needs")  # fmt: skip
-        self._put(piece_key(name, 0), count.to_bytes(2, "big") + data[:PIECE_BYTES])
+        self._put(_FIRST + name, count.to_bytes(2, "big") + data[:PIECE_BYTES])
         for piece in range(1, count):
             self._put(piece_key(name, piece), data[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES])
-        for piece in range(count, _count(standing)):
-            self._put(piece_key(name, piece), None)
-
-    def write_behind(self, name: bytes, head_bytes: int, data: bytes) -> None:
-        """Write `data` behind the first bytes of what the base holds under this name; it must hold something."""
-        key = b"\0\0" + name
-        path = path_of(key)
-        standing = self._base.at(path, key)
-        assert standing is not None, "what keeps its head was written before"
-        head = standing[2 : 2 + head_bytes]
-        if head_bytes + len(data) <= PIECE_BYTES and standing[:2] == _ONE:
-            self._changes[key] = (path, key, _ONE + head + data)
-        else:
-            self.write(name, head + data)
+        self._cut(name, count)
+        if count > 1:
+            self._long[name] = count
 
     def remove(self, name: bytes) -> None:
         """Nothing happens if there is no such name."""
-        for piece in range(_count(self._base.get(piece_key(name, 0)))):
+        self._put(_FIRST + name, None)
+        self._cut(name, 1)
+
+    def _cut(self, name: bytes, count: int) -> None:
+        """Of the pieces that are there, so many stay."""
+        for piece in range(count, self._long.pop(name, 1)):
             self._put(piece_key(name, piece), None)
 
     def _put(self, key: bytes, value: bytes | None) -> None:
@@ -101,9 +97,25 @@ class Draft:
         return self._base.merge(list(self._changes.values()))
 
 
-def _count(first: bytes | None) -> int:
-    """Pieces under a name, of which this is the first."""
-    return int.from_bytes(first[:2], "big") if first is not None else 0
+def long_names(state: MerkleMap) -> dict[bytes, int]:
+    """The names of more than one piece, and how many they have."""
+    found: dict[bytes, int] = {}
+    for leaf in state.leaves():
+        if leaf.key[:2] != _FIRST:
+            name = name_of(leaf.key)
+            found[name] = max(found.get(name, 0), int.from_bytes(leaf.key[:2], "big") + 1)
+    return found
+
+
+def recount(long: dict[bytes, int], state: MerkleMap, changed: Iterable[bytes]) -> None:
+    """Make `long` the `long_names` of `state`, of which these leaves have changed since."""
+    for name in dict.fromkeys(map(name_of, changed)):
+        first = state.get(_FIRST + name)
+        count = int.from_bytes(first[:2], "big") if first is not None else 0
+        if count > 1:
+            long[name] = count
+        else:
+            long.pop(name, None)
 
 
 def read(state: MerkleMap, name: bytes) -> bytes | None:

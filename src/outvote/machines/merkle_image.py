@@ -30,9 +30,8 @@ def pages(leaves: Iterable[Leaf]) -> Iterator[bytes]:
     parts: list[bytes] = []
     size_bytes = 0
     for leaf in leaves:
-        key, value = leaf.key, leaf.value
-        parts += (_LEAF.pack(len(key), len(value)), key, value)
-        size_bytes += len(key) + len(value)
+        parts.append(leaf.record)
+        size_bytes += leaf.size_bytes
         if size_bytes >= PAGE_BYTES:
             yield _page(b"".join(parts))
             parts = []

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from struct import Struct
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -29,18 +30,25 @@ _LEAF: Final = b"outvote merkle leaf\x00"
 _INNER: Final = b"outvote merkle node\x00"
 EMPTY_DIGEST: Final[Digest] = sha256(b"outvote merkle none\x00").digest()
 
+_HEAD: Final = Struct(">HI").pack
+RECORD_HEAD_BYTES: Final = 6
 _DIGITS: Final = "0123456789abcdef"
 _SLOT: Final = {digit: slot for slot, digit in enumerate(_DIGITS)}
 
 
 class Leaf(msgspec.Struct, frozen=True, gc=False):
-    """One key and its value."""
+    """One key and its value. `record` is what the digest is taken over and what an image holds: bytes of the key (2),
+    bytes of the value (4), key, value."""
 
     key: bytes
-    value: bytes
+    record: bytes
     digest: Digest
-    size_bytes: int  # of key and value
+    size_bytes: int  # of the record
     count: int = 1
+
+    @property
+    def value(self) -> bytes:
+        return self.record[RECORD_HEAD_BYTES + len(self.key) :]
 
 
 class Inner(msgspec.Struct, frozen=True, gc=False):
@@ -50,7 +58,7 @@ class Inner(msgspec.Struct, frozen=True, gc=False):
     children: tuple[Any, ...]  # of Node
     digest: Digest
     count: int  # leaves below
-    size_bytes: int  # of their keys and values
+    size_bytes: int  # of their records
 
 
 Node: TypeAlias = Leaf | Inner
@@ -64,7 +72,11 @@ def path_of(key: bytes) -> str:
 
 
 def leaf_digest(key: bytes, value: bytes) -> Digest:
-    return sha256(_LEAF + len(key).to_bytes(4, "big") + key + value).digest()
+    return sha256(_LEAF + _record(key, value)).digest()
+
+
+def _record(key: bytes, value: bytes) -> bytes:
+    return _HEAD(len(key), len(value)) + key + value
 
 
 def inner_digest(bitmap: int, digests: bytes) -> Digest:
@@ -79,7 +91,8 @@ def leaf_of(key: bytes, value: bytes) -> Leaf:
             f"a leaf of {len(key)} + {len(value)} bytes; a key may have {KEY_BYTES_MAX} and a value {VALUE_BYTES_MAX}: "
             "cut it into pieces (see leaves.py)"
         )
-    return Leaf(key, value, leaf_digest(key, value), len(key) + len(value))
+    record = _HEAD(len(key), len(value)) + key + value
+    return Leaf(key, record, sha256(_LEAF + record).digest(), len(record))
 
 
 def slots(bitmap: int) -> Iterator[int]:
@@ -105,7 +118,7 @@ class MerkleMap:
 
     @property
     def size_bytes(self) -> int:
-        """Of all keys and values."""
+        """Of all keys and values, and 6 for each."""
         return self.root.size_bytes if self.root is not None else 0
 
     def __len__(self) -> int:
@@ -234,6 +247,7 @@ def _merge(node: Node | None, depth: int, changes: list[Change]) -> Node | None:
     children: list[Node | None] = list(node.children)
     added: dict[int, Node] = {}
     is_changed = False
+    count, size_bytes = node.count, node.size_bytes
     for digit, group in groups.items():
         slot = _SLOT[digit]
         bit = 1 << slot
@@ -245,13 +259,18 @@ def _merge(node: Node | None, depth: int, changes: list[Change]) -> Node | None:
         place = (bitmap & (bit - 1)).bit_count()
         old = children[place]
         new = _merge(old, depth + 1, group) if isinstance(old, Inner) else _merge_few(old, depth + 1, group)
-        children[place] = new
-        is_changed = is_changed or new is not old
+        if new is not old:
+            children[place] = new
+            is_changed = True
+            if new is not None and old is not None:
+                count += new.count - old.count
+                size_bytes += new.size_bytes - old.size_bytes
     if not is_changed and not added:
         return node
     if added or None in children or len(children) == 1:
         return _reshaped(bitmap, children, added)
-    return _inner(bitmap, children)  # type: ignore[arg-type]
+    digests = b"".join([one.digest for one in children])  # type: ignore[union-attr]
+    return Inner(bitmap, tuple(children), inner_digest(bitmap, digests), count, size_bytes)
 
 
 def _reshaped(bitmap: int, children: list[Node | None], added: dict[int, Node]) -> Node | None:

@@ -20,32 +20,31 @@ _NONE: Any = object()
 class TrackedDict(dict[Key, Value], Generic[Key, Value]):
     """For values that cannot be changed in place."""
 
-    __slots__ = ("all_touched", "next_number", "touched")
+    __slots__ = ("all_touched", "next_number", "numbers", "touched")
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         """Every item is new: touched, and numbered in order from 0."""
         super().__init__(*arguments, **keywords)
-        self.touched: dict[Key, int | None] = {key: number for number, key in enumerate(dict.__iter__(self))}
+        self.numbers: dict[Key, int] = {key: number for number, key in enumerate(dict.__iter__(self))}
         self.next_number = len(self)
+        self.touched: dict[Key, None] = dict.fromkeys(self.numbers)  # and those that are gone
         self.all_touched = False  # whatever is in it now may have been changed
 
-    def settled(self, next_number: int) -> None:
-        """All that was touched is written; the next new item gets this number."""
+    def settled(self) -> None:
+        """All that was touched is written."""
         self.touched = {}
         self.all_touched = False
-        self.next_number = next_number
 
     def __setitem__(self, key: Key, value: Value) -> None:
-        touched = self.touched
-        if key not in self:
-            touched[key] = self.next_number
+        if key not in self.numbers:
+            self.numbers[key] = self.next_number
             self.next_number += 1
-        elif key not in touched:
-            touched[key] = None
+        self.touched[key] = None
         super().__setitem__(key, value)
 
     def __delitem__(self, key: Key) -> None:
         super().__delitem__(key)
+        del self.numbers[key]
         self.touched[key] = None
 
     def setdefault(self, key: Key, default: Any = None) -> Any:
@@ -55,6 +54,7 @@ class TrackedDict(dict[Key, Value], Generic[Key, Value]):
 
     def pop(self, key: Key, default: Any = _NONE) -> Any:
         if key in self:
+            del self.numbers[key]
             self.touched[key] = None
             return super().pop(key)
         if default is _NONE:
@@ -63,11 +63,13 @@ class TrackedDict(dict[Key, Value], Generic[Key, Value]):
 
     def popitem(self) -> tuple[Key, Value]:
         key, value = super().popitem()
+        del self.numbers[key]
         self.touched[key] = None
         return key, value
 
     def clear(self) -> None:
-        self.touched.update(dict.fromkeys(self))
+        self.touched.update(dict.fromkeys(self.numbers))
+        self.numbers.clear()
         super().clear()
 
     def update(self, /, *arguments: Any, **keywords: Any) -> None:
@@ -90,19 +92,15 @@ class TouchingDict(TrackedDict[Key, Value]):
 
     __slots__ = ()
 
-    def _touch(self, key: Key) -> None:
-        if key not in self.touched:
-            self.touched[key] = None
-
     def __getitem__(self, key: Key) -> Value:
         value = super().__getitem__(key)
-        self._touch(key)
+        self.touched[key] = None
         return value
 
     def get(self, key: Key, default: Any = None) -> Any:
         if key not in self:
             return default
-        self._touch(key)
+        self.touched[key] = None
         return super().get(key)
 
     def __iter__(self) -> Iterator[Key]:
