@@ -5,7 +5,7 @@ Others may forget on its word how to get there; a crash would leave it at its ow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from outvote.core.contract import Core, Delivery, Message, Record, Request, Stable, Standing, Transfer
 from outvote.host.inline import InlineClock, Quiet
@@ -62,7 +62,9 @@ class Follower(Core):
 class BusyDisk(MemoryDisk):
     """Stores snapshots when told."""
 
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
         super().keep(position, digest, snapshot, head)
         self.kept = 0
 

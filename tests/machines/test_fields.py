@@ -362,3 +362,45 @@ def test_an_image_is_read_whole_or_not_at_all_and_what_is_left_of_it_can_be_salv
     with pytest.raises(Lie):
         read_image(data[:-1])
     assert len(list(state.changed_since(salvage(data[: len(data) // 2])))) < len(state) * 0.6
+
+
+class SelfWritten(StateMachine):
+    """Writes its snapshots itself."""
+
+    text: str = ""
+
+    @command
+    def add(self, size: int) -> int:
+        self.text += str(size) * size
+        return len(self.text)
+
+    def snapshot(self) -> bytes:
+        return b"own:" + self.text.encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        if not snapshot.startswith(b"own:"):
+            raise Lie("not ours")
+        self.text = snapshot[4:].decode()
+
+
+def test_a_class_that_writes_its_own_snapshots_is_written_in_pieces() -> None:
+    executor = Executor(SelfWritten())
+
+    def add(size: int) -> None:
+        number = executor.position + 1
+        operation = encode_operation("add", [size])
+        executor.deliver(Delivery(number, 1, (Request(70_000, number, number - 1, (operation,), b""),), 0, False))
+
+    add(7)
+    small = executor.checkpoint()
+    add(3 * PIECE_BYTES // 6)
+    large = executor.checkpoint()
+    assert len(large.state) == len(small.state) + (7 + 5 * (PIECE_BYTES // 2)) // PIECE_BYTES
+    twin = Executor(SelfWritten())
+    twin.install(read_image(large.data))
+    assert twin.machine.snapshot() == executor.machine.snapshot()
+    executor.rewind(small)
+    assert vars(executor.machine)["text"] == "7" * 7
+    assert executor.checkpoint() == small
+    with pytest.raises(Lie):
+        twin.install(small.state.update({b"\0\0s": None}))

@@ -23,7 +23,7 @@ from outvote.host.tentative import Tentative
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
-from outvote.machines.merkle_image import read_image, salvage
+from outvote.machines.merkle_image import pages, read_image, salvage
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Recovered, Ticket
@@ -408,7 +408,8 @@ class Turn:
         if snapshot is None or snapshot.digest != digest:
             return
         self._disk.keep(
-            position, digest, snapshot.data, [self._records.encode(record) for record in self.core.summary()]
+            position, digest, pages(snapshot.state.leaves()),
+            [self._records.encode(record) for record in self.core.summary()]
         )
         self._server.settle(position)
         self._salvaged = EMPTY

@@ -10,7 +10,7 @@ may recovery fail for good.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -187,10 +187,13 @@ class SimulatedDisk(Disk):
             self._sync()
         return self._ticket
 
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
         self.check()
         self._begin(position, digest, head)
-        task = Snapshot(self._generations[-1].number, position, self._sequence, digest, snapshot)
+        state = snapshot if isinstance(snapshot, bytes) else b"".join(snapshot)
+        task = Snapshot(self._generations[-1].number, position, self._sequence, digest, state)
         if self._sync_max_ns:
             self._waiting = task
             self._sync()

@@ -30,7 +30,7 @@ from outvote.types import FIRST_CLIENT, MILLISECOND, NEVER, ClientId, Digest, Na
 from outvote.wire.client_messages import Read, Refusal, Reply, ReplyStatement, ToClient
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from outvote.simulator.world import World
 
@@ -64,7 +64,16 @@ class WatchedExecutor(Executor):
     def checkpoint(self) -> Snapshot:
         snapshot = super().checkpoint()
         self._replica.imaged(snapshot.position, snapshot.data)
+        self._compare(snapshot)
         return snapshot
+
+    def _compare(self, snapshot: Snapshot) -> None:
+        """The leaves, of which only the touched ones were written, hold what the machine holds."""
+        again = Executor(self._replica.world.workload.machine())
+        again.install(snapshot.state)
+        if self._replica.honest and again.machine.snapshot() != self.machine.snapshot():
+            name, position = self._replica.name, snapshot.position
+            raise Violation("snapshot bytes", f"the leaves of {name} at {position} are not its machine's state")
 
     def install(self, state: MerkleMap) -> None:
         super().install(state)
@@ -111,7 +120,9 @@ class CrashingDisk(SimulatedDisk):
     def forgot_promises(self) -> None:
         self.replica.world.count_as_liar(self.replica.me, "forgot what was in the last batch")
 
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
         self.replica.port_call()
         super().keep(position, digest, snapshot, head)
         self.replica.renewed(position, digest, head)

@@ -7,7 +7,7 @@ head is the core's own summary, so that a generation and its snapshot stand alon
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from outvote.types import Digest, Position
@@ -50,9 +50,11 @@ class Disk(ABC):
         for no sync. Raises BrokenStorage."""
 
     @abstractmethod
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
-        """Store a snapshot atomically and begin a new generation with `head`; forget all but two generations.
-        Raises BrokenStorage."""
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
+        """Store a snapshot atomically and begin a new generation with `head`; forget all but two generations. The
+        snapshot's parts may be made while they are written, in another thread. Raises BrokenStorage."""
 
     @abstractmethod
     def set_aside(self, data: bytes) -> None:

@@ -12,7 +12,7 @@ covers them all.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
@@ -49,6 +49,7 @@ from outvote.storage.mark import MARK_NAME, Mark, MarkRead, new_secret, read_mar
 from outvote.storage.snapshots import (
     Aside,
     Snapshot,
+    Unwritten,
     check_snapshot,
     list_snapshots,
     read_snapshot,
@@ -115,7 +116,7 @@ class DirectoryDisk(Disk):
         self._wake = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._synced: Ticket = 0
-        self._waiting: Snapshot | None = None  # to be stored next; a newer one takes its place
+        self._waiting: Unwritten | None = None  # to be stored next; a newer one takes its place
         self._stored: Position = 0  # of the newest one stored
         self._is_closing = False
 
@@ -168,12 +169,14 @@ class DirectoryDisk(Disk):
             self._wake.notify()
         return self._issued
 
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
         log = self._usable()
-        check_snapshot(snapshot, digest)
+        check_snapshot(snapshot if isinstance(snapshot, bytes) else b"", digest)
         with self._wake:
             self._guard(lambda: log.begin_generation(position, digest, head))
-            task = Snapshot(log.generation, position, log.sequence, digest, snapshot)
+            task = Unwritten(log.generation, position, log.sequence, digest, snapshot)
             if self._thread is not None:
                 self._waiting = task
                 self._wake.notify()
@@ -324,7 +327,7 @@ class DirectoryDisk(Disk):
         self._log.durable = unsynced.sequence
         self._synced = ticket
 
-    def _store(self, snapshot: Snapshot) -> Iterator[None]:
+    def _store(self, snapshot: Unwritten) -> Iterator[None]:
         """Write the snapshot; when it is durable, forget all but two generations."""
         yield from write_snapshot(self._path, self._owner, snapshot)
         self._good = [*self._good[-1:], snapshot.generation]

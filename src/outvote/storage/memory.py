@@ -6,7 +6,7 @@ that loses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from outvote.errors import BrokenStorage
 from outvote.storage.contract import Disk, Recovered, Ticket
@@ -42,10 +42,13 @@ class MemoryDisk(Disk):
             self.durable += 1
         return self.durable
 
-    def keep(self, position: Position, digest: Digest, snapshot: bytes, head: Sequence[bytes]) -> None:
+    def keep(
+        self, position: Position, digest: Digest, snapshot: bytes | Iterable[bytes], head: Sequence[bytes]
+    ) -> None:
         self.check()
-        check_snapshot(snapshot, digest)
-        self._position, self._digest, self._snapshot = position, digest, snapshot
+        state = snapshot if isinstance(snapshot, bytes) else b"".join(snapshot)
+        check_snapshot(state, digest)
+        self._position, self._digest, self._snapshot = position, digest, state
         self._records = list(head)
         self._aside = b""
         self.kept = position

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +26,7 @@ from outvote.storage.files import (
     sync_directory,
     sync_file,
     write_all,
+    write_at,
 )
 from outvote.storage.frames import FORMAT_VERSION
 from outvote.storage.mark import check_owner
@@ -63,6 +64,16 @@ class Snapshot(NamedTuple):
     sequence: int
     digest: bytes
     state: bytes
+
+
+class Unwritten(NamedTuple):
+    """One that is to be written."""
+
+    generation: int
+    position: int
+    sequence: int
+    digest: bytes
+    state: bytes | Iterable[bytes]
 
 
 def snapshot_name(generation: int) -> str:
@@ -104,26 +115,28 @@ def decode_snapshot_header(data: bytes) -> SnapshotHeader | None:
     )
 
 
-def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Snapshot) -> Iterator[None]:
-    """Yields between steps; durable under its name when exhausted. Raises BrokenStorage."""
+def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Unwritten) -> Iterator[None]:
+    """Yields between steps; durable under its name when exhausted. The header is written last: until then the file does
+    not begin like a snapshot. Raises BrokenStorage, and Mistake if it turns out to be too large."""
     path = directory / snapshot_name(snapshot.generation)
     fresh = directory / (path.name + ".temp")
-    state = memoryview(snapshot.state)
     hasher = sha256()
-    for start in range(0, len(state), STEP_BYTES):
-        hasher.update(state[start : start + STEP_BYTES])
-        yield
-    header = SnapshotHeader(
-        FORMAT_VERSION, owner[1], snapshot.generation, snapshot.position, snapshot.sequence, len(state),
-        owner[0], snapshot.digest, hasher.digest(),
-    )
+    length = 0
     fd = open_new(fresh)
     try:
-        write_all(fd, fresh, encode_snapshot_header(header))
-        for start in range(0, len(state), STEP_BYTES):
-            write_all(fd, fresh, bytes(state[start : start + STEP_BYTES]))
+        write_all(fd, fresh, bytes(HEADER_BYTES))
+        for step in _steps(snapshot.state):
+            length += len(step)
+            check_length(length)
+            hasher.update(step)
+            write_all(fd, fresh, step)
             sync_file(fd, fresh)
             yield
+        header = SnapshotHeader(
+            FORMAT_VERSION, owner[1], snapshot.generation, snapshot.position, snapshot.sequence, length,
+            owner[0], snapshot.digest, hasher.digest(),
+        )
+        write_at(fd, fresh, encode_snapshot_header(header), 0)
         sync_file(fd, fresh)
     finally:
         close_quietly(fd)
@@ -132,6 +145,24 @@ def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Snapshot
     except OSError as error:
         raise broken(path, "renaming", error) from None
     sync_directory(directory)
+
+
+def _steps(state: bytes | Iterable[bytes]) -> Iterator[bytes]:
+    """Its bytes, STEP_BYTES at a time."""
+    parts: list[bytes] = []
+    size_bytes = 0
+    for part in (state,) if isinstance(state, bytes) else state:
+        parts.append(part)
+        size_bytes += len(part)
+        if size_bytes >= STEP_BYTES:
+            joined = b"".join(parts)
+            whole = len(joined) // STEP_BYTES * STEP_BYTES
+            for start in range(0, whole, STEP_BYTES):
+                yield joined[start : start + STEP_BYTES]
+            parts = [joined[whole:]]
+            size_bytes = len(joined) - whole
+    if size_bytes:
+        yield b"".join(parts)
 
 
 def read_snapshot(directory: Path, generation: int, owner: tuple[bytes, int]) -> Snapshot:
@@ -196,12 +227,15 @@ class Aside:
             self._fd = -1
 
 
+def check_length(length: int) -> None:
+    """Raises Mistake if no snapshot may have so many bytes."""
+    if length > SNAPSHOT_BYTES_MAX:
+        raise Mistake(f"a snapshot of {length} bytes is longer than {SNAPSHOT_BYTES_MAX}; keep less in the state")
+
+
 def check_snapshot(snapshot: bytes, digest: bytes) -> None:
     """Raises Mistake if this cannot be kept."""
-    if len(snapshot) > SNAPSHOT_BYTES_MAX:
-        raise Mistake(
-            f"a snapshot of {len(snapshot)} bytes is longer than {SNAPSHOT_BYTES_MAX}; keep less in the state"
-        )
+    check_length(len(snapshot))
     if len(digest) != 32:
         raise Mistake(f"a state's digest has 32 bytes, not {len(digest)}; hand over its SHA-256")
 

@@ -105,6 +105,7 @@ SWARM: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(checkpoints.own_checkpoint_is_stable),
     PlantedBug(checkpoints.high_watermark_ignored, 15),
     PlantedBug(checkpoints.nodes_unverified, 16),
+    PlantedBug(checkpoints.touched_items_forgotten),
     PlantedBug(view_changes.new_view_from_one_less, 7),
     PlantedBug(view_changes.new_view_for_any_view_change),
     PlantedBug(view_changes.proposals_of_new_view_believed, 6),

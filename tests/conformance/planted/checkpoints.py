@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from outvote.core.tally import Tally
 from outvote.machines import merkle_proofs
 from outvote.machines.fetcher import Fetcher
 from outvote.machines.merkle_map import inner_digest
+from outvote.machines.tracked_dict import TrackedDict
 from outvote.protocols.pbft import checkpoint
 from outvote.protocols.pbft.messages import (
     Checkpoint,
@@ -61,6 +64,19 @@ def stale_subtree_reused(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(Fetcher, "_want", want)
     patch.setattr(Fetcher, "_check_whole", lambda fetcher: None)
+
+
+def touched_items_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A checkpoint writes new items of a dict and not those that have changed."""
+
+    def setitem(one: TrackedDict[Any, Any], key: Any, value: Any) -> None:
+        if key not in one.numbers:
+            one.numbers[key] = one.next_number
+            one.next_number += 1
+            one.touched[key] = None
+        dict.__setitem__(one, key, value)
+
+    patch.setattr(TrackedDict, "__setitem__", setitem)
 
 
 def absence_unverified(patch: pytest.MonkeyPatch) -> None:

@@ -13,25 +13,26 @@ from outvote.types import ReplicaId
 class TransferLiar(Behaviour):
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
         if isinstance(message, Nodes):
-            # Half of the time a node is good, so that what is below it is asked for.
-            found = [one if self.rng.random() < 0.5 else self._spoilt(one) for one in message.found]
-            return [msgspec.structs.replace(message, found=tuple(found))]
+            return [msgspec.structs.replace(message, found=tuple([self._spoilt(one) for one in message.found]))]
         return [message]
 
     def _spoilt(self, found: Found) -> Found:
-        kind = self.rng.randrange(4)
-        if kind == 0 and found.leaves:
+        if found.leaves:
             place = self.rng.randrange(len(found.leaves))
             key, value = found.leaves[place]
-            changed = bytes([value[0] ^ 1]) + value[1:] if value else b"\0"
-            leaves = (*found.leaves[:place], (key, changed), *found.leaves[place + 1 :])
-            return msgspec.structs.replace(found, leaves=leaves)
-        if kind == 1 and found.digests:
+            at = self.rng.randrange(len(value) + 1)
+            changed = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] if at < len(value) else value + b"\0"
+            spoilt = () if self.rng.random() < 0.2 else ((key, changed),)
+            return msgspec.structs.replace(found, leaves=(*found.leaves[:place], *spoilt, *found.leaves[place + 1 :]))
+        if self.rng.random() < 0.5:
+            return found  # so that what is below it is asked for
+        kind = self.rng.randrange(3)
+        if kind == 0 and found.digests:
             place = self.rng.randrange(len(found.digests))
             digests = bytearray(found.digests)
             digests[place] ^= 1
             return msgspec.structs.replace(found, digests=bytes(digests))
-        if kind == 2:
+        if kind == 1:
             return msgspec.structs.replace(found, bitmap=0, digests=b"")
         more = bytes([self.rng.randrange(16)] * 33)
         return msgspec.structs.replace(found, bitmap=0xFFFF, digests=found.digests + more)
