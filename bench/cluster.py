@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,13 +53,14 @@ class Cluster:
     """n replica processes in a temporary directory under `where`."""
 
     def __init__(
-        self, where: Path | None, n: int = 4, form: Form = "signatures", channel: ChannelKind = "tls"
+        self, where: Path | None, n: int = 4, form: Form = "signatures", channel: ChannelKind = "tls",
+        clients: Sequence[str] = ("default",),
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="outvote-bench-", dir=where)
         self.directory = Path(self._folder.name) / "cluster"
         create_cluster(
             self.directory, name="bench", machine="outvote.machines.key_value:KeyValueStore", replicas=n,
-            base_port=free_port_block(n), form=form, channel=channel,
+            base_port=free_port_block(n), form=form, channel=channel, clients=clients,
         )
         self.processes = [
             subprocess.Popen(
