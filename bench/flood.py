@@ -3,7 +3,7 @@
     python bench/flood.py [--clients 8] [--seconds 4] [--rounds 3]
 
 The modest clients have one operation under way each; how often each asks without a flood is the rate that the flooder
-exceeds a hundredfold, in requests a second towards every replica, as far as the replicas read them. It is a process of its
+exceeds a hundredfold, in requests a second towards every replica, as far as these read them. It is a process of its
 own, and on a small machine it takes its share of the processors as well: so a process that makes the same requests and
 sends them nowhere is measured too, and the share is of what is left beside that. Four floods:
 
@@ -25,8 +25,6 @@ from pathlib import Path
 from typing import Final
 
 from cluster import Cluster
-from run import memory_folder
-
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
 from outvote.client.connections import Connections
@@ -37,6 +35,7 @@ from outvote.machines.interface import describe
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import OUTSTANDING_MAX, Submit, ToClient, encode_client_message
 from outvote.wire.frames import frame
+from run import memory_folder
 
 TIMES: Final = 100
 FLOODER: Final = "flooder"
@@ -53,6 +52,8 @@ class Ignored:
     def lost(self, replica: ReplicaId) -> None: ...
 
     def heard(self, replica: ReplicaId, message: ToClient) -> None: ...
+
+    def keyed(self, replica: ReplicaId, key: bytes) -> None: ...
 
 
 def prepared(directory: Path, kind: str) -> list[bytes]:
@@ -179,7 +180,8 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
     chosen = parser.parse_args()
     names = [FLOODER, *(f"modest{index}" for index in range(chosen.clients))]
-    print(f"{'flood':>8}  {'requests/s':>10}  {'calm op/s':>9}  {'beside op/s':>11}  {'flooded op/s':>12}  {'share':>6}")
+    heads = f"{'calm op/s':>9}  {'beside op/s':>11}  {'flooded op/s':>12}  {'share':>6}"
+    print(f"{'flood':>8}  {'requests/s':>10}  {heads}")
     for kind in chosen.kinds:
         rows = []
         for _ in range(chosen.rounds):

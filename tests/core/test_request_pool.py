@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from outvote.core import request_pool
 from outvote.core.contract import Request
-from outvote.core.request_pool import PER_CLIENT_MAX, RECENT_PER_CLIENT_MAX, RequestPool
+from outvote.core.request_pool import CONTENDED_CUTS, PER_CLIENT_MAX, RECENT_PER_CLIENT_MAX, RequestPool
 
 
 def request(number: int, client: int = 7, acknowledged: int = 0, size: int = 1) -> Request:
@@ -235,3 +235,19 @@ def test_the_oldest_that_is_not_proposed() -> None:
     assert oldest.key == (2, 1)
     pool.propose_again()
     assert pool.oldest_unproposed() == of(1, 1)
+
+
+def test_while_several_want_something_none_gets_more_than_its_share_of_a_batch() -> None:
+    """Or all would wait until the rest of it is executed; alone again, it may have all, a little later."""
+    pool = RequestPool()
+    for number in range(1, 6):
+        pool.add(of(1, number, operations=200))
+    assert len(pool.cut(99, 10**6)) == 5
+    for number in range(6, 16):
+        pool.add(of(1, number, operations=200))
+    pool.add(of(2, 1))
+    assert keys(pool.cut(99, 10**6)) == [(2, 1), (1, 6), (1, 7)]
+    assert keys(pool.cut(99, 10**6)) == [(1, 8), (1, 9)], "client 2 waits for its answer, and will be back"
+    for _ in range(CONTENDED_CUTS):
+        pool.cut(0, 0)
+    assert len(pool.cut(99, 10**6)) == 6

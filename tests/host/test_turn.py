@@ -13,6 +13,7 @@ from outvote.core.contract import Request, RequestStatement, Struct, digest_of
 from outvote.crypto.keys import generate_signing_key
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
+from outvote.host.budgets import FORGERIES_BURST, REPEATS_BURST
 from outvote.host.inline import InlineClock, Quiet
 from outvote.host.turn import INBOX_MESSAGES_MAX, Turn
 from outvote.host.voice import Voice
@@ -24,7 +25,7 @@ from outvote.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare
 from outvote.protocols.pbft.records import Accepted
 from outvote.storage.contract import Ticket
 from outvote.storage.memory import MemoryDisk
-from outvote.types import FIRST_CLIENT, ClientId, PartyId, ReplicaId, Seal
+from outvote.types import FIRST_CLIENT, SECOND, ClientId, PartyId, ReplicaId, Seal
 from outvote.wire.client_messages import Ask, Reply, ToClient
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -296,3 +297,36 @@ def test_a_flooding_client_gets_a_bounded_number_of_signature_checks_a_turn() ->
     assert str(refusals[-1]).count("busy") == 1
     turn.run()
     assert turn.request(FIRST_CLIENT, request(90)) is None
+
+
+def test_who_sends_forged_seals_is_soon_not_checked_any_more_and_not_read_from() -> None:
+    turn, _, watcher = make_turn(me=0)
+    asked = 0
+    for _ in range(3 * FORGERIES_BURST):
+        forged = msgspec.structs.replace(request(1), seal=bytes(64))
+        asked += turn.request(FIRST_CLIENT, forged) is None
+        turn.run()
+    assert asked == len(watcher.lies) == FORGERIES_BURST
+    assert turn.overdrawn(FIRST_CLIENT)
+    refusal = turn.request(FIRST_CLIENT, request(1))
+    assert refusal is not None
+    assert refusal.reason.startswith("busy"), "not for ever: others may still take it"
+    assert not turn.overdrawn(FIRST_CLIENT + 1)
+    turn.core.now += SECOND
+    assert turn.request(FIRST_CLIENT, request(1)) is None
+
+
+def test_one_who_asks_again_and_again_is_answered_so_often() -> None:
+    turn, sent, _ = make_turn(me=0)
+    turn.request(FIRST_CLIENT, request())
+    turn.run()
+    digest = sent.frames[0][1].digest
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Prepare(0, 1, digest)))
+        turn.hear(other, sealed(other, Commit(0, 1, digest)))
+    turn.run()
+    assert len(replies_of(sent)) == 1
+    for _ in range(2 * REPEATS_BURST):
+        assert turn.request(FIRST_CLIENT, request()) is None
+    assert len(replies_of(sent)) == 1 + REPEATS_BURST
+    assert turn.overdrawn(FIRST_CLIENT)

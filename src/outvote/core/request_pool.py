@@ -21,6 +21,11 @@ BYTES_MAX: Final = 64 * 1024 * 1024
 RECENT_PER_CLIENT_MAX: Final = 256  # executed numbers remembered a client: 4 windows, 8 bytes each
 BYTES_OF_AN_OPERATION: Final = 1024  # moving so many bytes around costs about as much as executing one operation
 
+# In operations. While several clients want something, none gets more of one batch, or all would wait until its part is
+# executed: one full request, a few milliseconds.
+SHARE_MAX: Final = 256
+CONTENDED_CUTS: Final = 16  # batches behind one that several shared: whoever waits for an answer is away meanwhile
+
 
 def cost_of(request: Request) -> int:
     """What it takes of a batch, in operations."""
@@ -31,8 +36,8 @@ class RequestPool:
     """Waiting requests in order of arrival, and which of a client's numbers were executed lately."""
 
     __slots__ = (
-        "_bytes", "_bytes_of", "_clock", "_clocks", "_executed", "_low", "_per_client", "_queues", "_unproposed",
-        "_waiting",
+        "_bytes", "_bytes_of", "_clock", "_clocks", "_contended", "_executed", "_low", "_per_client", "_queues",
+        "_unproposed", "_waiting",
     )
 
     def __init__(self) -> None:
@@ -41,6 +46,7 @@ class RequestPool:
         self._queues: dict[ClientId, dict[int, Request]] = {}  # the unproposed of each client, in order of arrival
         self._clocks: dict[ClientId, int] = {}  # of clients that are ahead of `_clock`
         self._clock = 0  # of the request cut last
+        self._contended = 0  # so many cuts more
         self._per_client: dict[ClientId, int] = {}
         self._bytes_of: dict[ClientId, int] = {}
         self._executed: dict[ClientId, dict[int, None]] = {}
@@ -154,6 +160,8 @@ class RequestPool:
         """Requests not yet proposed, in turn by client, marked as proposed; at least one if there is any."""
         batch: list[Request] = []
         size = 0
+        self._contended = CONTENDED_CUTS if len(self._queues) > 1 else max(0, self._contended - 1)
+        shares: dict[ClientId, int] = {}
         turns = [(self._begins(client), index, client) for index, client in enumerate(self._queues)]
         heapq.heapify(turns)
         while turns and len(batch) < requests_max:
@@ -164,9 +172,11 @@ class RequestPool:
                 break
             batch.append(request)
             self._clock = begins
-            self._clocks[client] = begins + cost_of(request)
+            cost = cost_of(request)
+            self._clocks[client] = begins + cost
+            shares[client] = shares.get(client, 0) + cost
             self._unqueue(request.key)
-            if client in self._queues:
+            if client in self._queues and not (self._contended and shares[client] >= SHARE_MAX):
                 heapq.heapreplace(turns, (self._clocks[client], index, client))
             else:
                 heapq.heappop(turns)

@@ -43,7 +43,7 @@ class ClientGate:
     """All client connections of one replica."""
 
     __slots__ = (
-        "_connections", "_count", "_malformed", "_observer", "_on_lost", "_on_message", "_request_seal_bytes",
+        "_connections", "_count", "_malformed", "_muted", "_observer", "_on_lost", "_on_message", "_request_seal_bytes",
         "_unflushed", "_wake",
     )
 
@@ -67,6 +67,14 @@ class ClientGate:
         self._count = 0
         self._malformed: dict[SecureConnection, int] = {}
         self._unflushed: dict[SecureConnection, None] = {}
+        self._muted: dict[ClientId, None] = {}
+
+    def mute(self, client: ClientId) -> None:
+        """Take no notice of what it sends until `unmute`: it asks again, if it is honest."""
+        self._muted[client] = None
+
+    def unmute(self, client: ClientId) -> None:
+        self._muted.pop(client, None)
 
     def joined(self, connection: SecureConnection) -> None:
         """A client has proven who it is."""
@@ -106,6 +114,9 @@ class ClientGate:
         client = connection.party
         for body in bodies:
             if not connection.open:
+                return
+            if client in self._muted:
+                self._observer.count("client_messages_muted", len(bodies))
                 return
             try:
                 message = decode_to_replica(body)

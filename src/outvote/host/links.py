@@ -22,7 +22,7 @@ from outvote.host.listener import ClientKeys, Listener, NoClientKeys
 from outvote.host.ports import Observer
 from outvote.transport.channel import Side
 from outvote.transport.sides import Sides
-from outvote.types import SEAL_BYTES, ClientId, PartyId, ReplicaId
+from outvote.types import FIRST_CLIENT, SEAL_BYTES, ClientId, PartyId, ReplicaId
 from outvote.wire.client_messages import ToClient, ToReplica
 from outvote.wire.frames import FRAME_BYTES_MAX, PREFIX_BYTES
 
@@ -148,10 +148,14 @@ class Links:
         self.listener.refresh_keys()
 
     def pause(self, party: PartyId) -> None:
-        """Read no more from this party. Frames of a chunk that has been read already (256 KiB) still come."""
+        """Read no more from this party. Of a chunk that has been read already (256 KiB), a replica's frames still come,
+        and a client's are dropped."""
         self.listener.hold(party)
+        if party >= FIRST_CLIENT:
+            self.gate.mute(party)
 
     def resume(self, party: PartyId) -> None:
+        self.gate.unmute(party)
         self.listener.release(party)
 
     def connected(self) -> tuple[ReplicaId, ...]:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
@@ -29,6 +30,10 @@ from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import Ask, Read, Submit, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
+
+# Who has caused more useless work than its budget is not read from for so long: what it sends waits at its own end, and
+# costs nothing here.
+PAUSE_S: Final = 1.0
 
 
 class HostClock:
@@ -107,10 +112,10 @@ class Node:
             observer=self.journal,
         )
         self.finished: asyncio.Future[None] = self._loop.create_future()
-        self._scheduled = False
+        self._scheduled = self._open = False
         self._wake_at: Nanos = NEVER
         self._timer: asyncio.TimerHandle | None = None
-        self._open = False
+        self._paused: dict[ClientId, asyncio.TimerHandle] = {}
 
     async def start(self) -> None:
         """Recover from the disk, then listen. Raises Mistake, Rot or BrokenStorage, each with a sentence."""
@@ -127,6 +132,8 @@ class Node:
     async def stop(self) -> None:
         """Stop in order. Nothing depends on it: a kill loses no promise."""
         was_open, self._open = self._open, False
+        for handle in self._paused.values():
+            handle.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await self._links.stop()
@@ -157,6 +164,9 @@ class Node:
             refusal = self.turn.request(client, message.request)
             if refusal is not None:
                 self._links.answer(client, refusal)
+            if self.turn.overdrawn(client) and client not in self._paused:
+                self._paused[client] = self._loop.call_later(PAUSE_S, self._go_on_reading, client)
+                self._links.pause(client)
             self._poke()
         elif isinstance(message, Read):
             unread = self.turn.read(client, message)
@@ -165,6 +175,11 @@ class Node:
             self._poke()
         elif isinstance(message, Ask):
             self._links.answer(client, self.turn.report(message, self.journal.counters))
+
+    def _go_on_reading(self, client: ClientId) -> None:
+        del self._paused[client]
+        if self._open:
+            self._links.resume(client)
 
     def _post(self, action: Callable[[], None]) -> None:
         """From the disk's thread to ours."""

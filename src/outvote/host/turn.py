@@ -16,6 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Record, Request
 from outvote.errors import Lie
+from outvote.host.budgets import (
+    FORGERIES_BURST,
+    FORGERIES_PER_SECOND,
+    REPEATS_BURST,
+    REPEATS_PER_SECOND,
+    Budget,
+)
 from outvote.host.ports import Clock, Observer, Opener
 from outvote.host.reads import Reads
 from outvote.host.restoring import TRANSFER_KINDS, Restoring
@@ -79,6 +86,8 @@ class Turn:
         self._reads = Reads()
         self._tentative = Tentative(executor)
         self._unsaid: deque[tuple[Ticket, Position, list[ReplyStatement], Delivery]] = deque()
+        self._repeats = Budget(REPEATS_BURST, REPEATS_PER_SECOND)
+        self._forgeries = Budget(FORGERIES_BURST, FORGERIES_PER_SECOND)
         self._digests: deque[tuple[Position, Digest]] = deque()
         self._said_tentatively: Position = 0  # the last position whose answers clients have as tentative ones
         self._fetched: Position = 0  # a state fetched from others: nothing is vouched for before it is stored
@@ -167,6 +176,9 @@ class Turn:
                 return None  # answered when that is final, or when it is asked for once more
             if answer is None:
                 return Refusal(number, f"request {number} was acknowledged or given up before; its answer is forgotten")
+            if not self._repeats.take(client, self.core.now):
+                self._count("repeats_not_answered")
+                return None
             self.voice.answer(client, answer, self.core.standing().view, request.receipt)
             self.core.asked_again(answer.position)
             return None
@@ -177,6 +189,9 @@ class Turn:
             )
         if not request.operations:
             return Refusal(number, "a request needs at least one operation")
+        if not self._forgeries.allows(client, self.core.now):
+            self._count("requests_refused_forger")
+            return Refusal(number, "busy: too many of your requests had seals that do not open")
         # Within one turn no client gets more signatures checked than it may have requests outstanding.
         queued = self._requests_of.get(client, 0)
         if queued >= OUTSTANDING_MAX:
@@ -190,6 +205,11 @@ class Turn:
         """A client's read-only request: answered in the next turn, beside the order."""
         return self._reads.take(client, read)
 
+    def overdrawn(self, client: ClientId) -> bool:
+        """Whether a client has caused more useless work than it may: the host need not read on at once."""
+        now = self.core.now
+        return not (self._forgeries.allows(client, now) and self._repeats.allows(client, now))
+
     def report(self, ask: Ask, counters: Mapping[str, int]) -> Report:
         """How this replica stands, in its own words; with the host's counters beside the turn's."""
         return Report(
@@ -201,6 +221,8 @@ class Turn:
         """What others can make grow here, and its limits; the core's own apart."""
         yield "inbox of a sender", max(self._inbox_count.values(), default=0), INBOX_MESSAGES_MAX
         yield "requests of a client in one turn", max(self._requests_of.values(), default=0), OUTSTANDING_MAX
+        yield from self._repeats.sizes()
+        yield from self._forgeries.sizes()
         yield "parked promises", len(self._parked), 2 * PARKED_MESSAGES_MAX
         yield "own promises", len(self._own), 2 * PARKED_MESSAGES_MAX
         yield "notes", len(self._notes), NOTES_HELD_MAX
@@ -298,6 +320,7 @@ class Turn:
     def _genuine_request(self, request: Request) -> bool:
         if self._opener.opens(request.claim()):
             return True
+        self._forgeries.take(request.client, self.core.now)
         self._observer.lie(request.client, "seal", f"request {request.number} is not sealed by its client")
         return False
 

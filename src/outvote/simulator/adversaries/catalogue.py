@@ -96,7 +96,7 @@ BEHAVIOURS: Final[dict[str, Kind]] = {
 
 # What takes an argument. `mutate` cannot do without one: a campaign plans it, a swarm does not draw it.
 WITH_ARGUMENT: Final[Mapping[str, Callable[[Powers, str], Behaviour]]] = {
-    "mutate": Mutate, "slow-proposals": SlowProposer,
+    "mutate": Mutate, "slow": Slow, "slow-proposals": SlowProposer,
 }
 
 
