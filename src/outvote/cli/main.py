@@ -374,6 +374,28 @@ def status(
     return show_status(cluster, client, timeout, as_json, watch)
 
 
+@app.command(
+    rich_help_panel=_RUN, epilog="Exit code 1: one fault domain holds more than f replicas. See also: outvote status."
+)
+def doctor(
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")
+    ] = 2.0,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="A kind of fault domain to live with, as outvote or python. Repeatable."),
+    ] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Only read cluster.toml; ask no replica.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """List what replicas share, and how many faults the cluster really bears."""
+    from outvote.cli.doctor import show_diagnosis
+
+    return show_diagnosis(cluster, client, timeout, as_json, accept or (), offline)
+
+
 @app.command(rich_help_panel=_TEST, epilog="Example: outvote quorum 7")
 def quorum(
     n: Annotated[int, typer.Argument(metavar="N", help="How many replicas.")], as_json: AsJson = False

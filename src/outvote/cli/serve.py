@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from outvote.configuration.files import load_genesis, load_replica_keys
-from outvote.configuration.machine_class import load_machine
+from outvote.configuration.machine_class import machine_of
 from outvote.core.committee import Committee
 from outvote.host.node import Node
 from outvote.host.voice import Voice
@@ -54,7 +54,7 @@ def make_node(
         messages=entry.messages,
         records=entry.records,
         sealing=entry.seals,
-        machine=load_machine(genesis.machine)(),
+        machine=machine_of(genesis, replica)(),
         say=say,
         data=data,
         sync=sync,

@@ -96,14 +96,18 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _between("time_tolerance_ms", self.time_tolerance_ms, 1, 86_400_000, "one millisecond to one day")
 
 
-class ReplicaEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One replica: its address, its signing key (hex) and its TLS certificate (base64 of DER)."""
+class ReplicaEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One replica: its address, its signing key (hex) and its TLS certificate (base64 of DER).
+
+    `machine` names another implementation of the cluster's machine, for this replica alone: see machines/versions.py.
+    """
 
     id: ReplicaId
     host: str
     port: int
     public_key: str
     certificate: str
+    machine: str = ""
 
 
 class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +162,10 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def addresses(self) -> dict[ReplicaId, tuple[str, int]]:
         return {replica.id: (replica.host, replica.port) for replica in self.replicas}
 
+    def machine_of(self, replica: ReplicaId) -> str:
+        """"module:Class" of what this replica runs."""
+        return self.replicas[replica].machine or self.machine
+
     def client_named(self, name: str) -> ClientEntry:
         """Raises Mistake if the cluster has no such client."""
         for client in self.clients:
@@ -167,7 +175,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         raise Mistake(f"cluster.toml names no client {name!r}: it has {known}")
 
     def identity(self) -> Digest:
-        """SHA-256 over everything but addresses, by value rather than spelling."""
+        """SHA-256 over everything but addresses and replicas' own machines, by value rather than spelling."""
         keys, certificates = self.public_keys(), self.certificates()
         values = (
             "outvote genesis 2",
@@ -201,6 +209,10 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not _HOST.fullmatch(replica.host):
                 raise Mistake(f"the host of {whose}, {replica.host!r}, is neither a name nor an address")
             _between(f"the port of {whose}", replica.port, 1, 65_535, "TCP ports are 16 bits")
+            if replica.machine and not _MACHINE.fullmatch(replica.machine):
+                raise Mistake(
+                    f"the machine of {whose}, {replica.machine!r}, names no class: write it as \"package.module:Class\""
+                )
             _check_keys(whose, replica.public_key, replica.certificate)
         for client in self.clients:
             _check_name(f"client {client.id}", client.name)
@@ -236,7 +248,7 @@ def genesis_to_toml(genesis: Genesis) -> str:
     """The text that `genesis_from_toml` reads back as an equal value."""
     return (
         f"# The outvote cluster {genesis.name}: public, and the same file on every host.\n"
-        "# Only host and port may be changed by hand; anything else makes it another cluster.\n"
+        "# Only host, port and machine of a replica may be changed by hand; anything else makes it another cluster.\n"
         + tomli_w.dumps(msgspec.to_builtins(genesis))
     )
 

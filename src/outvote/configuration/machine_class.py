@@ -7,8 +7,11 @@ import sys
 from difflib import get_close_matches
 from pathlib import Path
 
+from outvote.configuration.genesis import Genesis
 from outvote.errors import Mistake
 from outvote.machines.machine import StateMachine
+from outvote.machines.versions import check_interchangeable
+from outvote.types import ReplicaId
 
 
 def load_machine(reference: str) -> type[StateMachine]:
@@ -45,6 +48,14 @@ def load_machine(reference: str) -> type[StateMachine]:
         raise Mistake(f"{reference} is no subclass of outvote.StateMachine: write class {class_name}(StateMachine)")
     machine: type[StateMachine] = found
     machine.blueprint()
+    return machine
+
+
+def machine_of(genesis: Genesis, replica: ReplicaId) -> type[StateMachine]:
+    """The class that this replica runs. Raises Mistake if there is none, or if it cannot stand for the cluster's."""
+    machine = load_machine(genesis.machine_of(replica))
+    if genesis.machine_of(replica) != genesis.machine:
+        check_interchangeable(load_machine(genesis.machine), machine)
     return machine
 
 

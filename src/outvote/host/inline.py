@@ -6,7 +6,7 @@ The same turn as everywhere; messages go through queues in order, time moves onl
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from outvote.core.contract import Core, Message, Record, Request, RequestStatement, Struct
 from outvote.crypto.keys import generate_signing_key
@@ -19,6 +19,7 @@ from outvote.machines.executor import Executor
 from outvote.machines.interface import describe
 from outvote.machines.machine import StateMachine
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
+from outvote.machines.versions import check_interchangeable
 from outvote.storage.memory import MemoryDisk
 from outvote.types import DIGEST_BYTES, FIRST_CLIENT, NEVER, SECOND, ClientId, Nanos, PartyId, ReplicaId, Seal
 from outvote.wire.client_messages import Reply, ReplyStatement, ToClient
@@ -86,7 +87,12 @@ class InlineCluster:
         messages: Sequence[type[Message]],
         records: Sequence[type[Record]],
         n: int = 4,
+        versions: Mapping[ReplicaId, type[StateMachine]] | None = None,
     ) -> None:
+        """`versions`: other implementations of `machine`, by replica. Raises Mistake if one cannot stand for it."""
+        implementations = [(versions or {}).get(me, machine) for me in range(n)]
+        for one in implementations:
+            check_interchangeable(machine, one)
         self.n = n
         self.interface = describe(machine)
         self.clock = InlineClock()
@@ -102,7 +108,8 @@ class InlineCluster:
         codec = Codec((*messages, *TRANSFER_MESSAGES), 0)
         self.turns = [
             Turn(
-                make_core(me), Executor(machine()), protocol="inline", codec=codec, records=RecordCodec(records),
+                make_core(me), Executor(implementations[me]()), protocol="inline", codec=codec,
+                records=RecordCodec(records),
                 voice=Voice(me, n, Ed25519Sealer(seal_domain, keys[me]), codec, _Wire(self, me)), opener=opener,
                 disk=MemoryDisk(), clock=self.clock, observer=self.observer,
             )

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.core.contract import Core, Message, Record
@@ -26,6 +28,7 @@ from outvote.machines.contract import Machine
 from outvote.machines.executor import Executor
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.observe.journal import Journal
+from outvote.observe.surroundings import surroundings
 from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import Ask, Read, Submit, ToReplica
@@ -74,6 +77,7 @@ class Node:
         directory, beside the keys unless given. `voice_of`: replaces the honest voice, for demonstrations with a
         traitor. Needs a running event loop."""
         self._loop = asyncio.get_running_loop()
+        self._surroundings = surroundings(type(machine))
         self.journal = Journal(say, (data or keys.data) / "evidence")
         cluster = genesis.identity()
         seal_domain = domain(cluster, genesis.epoch)
@@ -174,7 +178,8 @@ class Node:
                 self._links.answer(client, unread)
             self._poke()
         elif isinstance(message, Ask):
-            self._links.answer(client, self.turn.report(message, self.journal.counters))
+            report = self.turn.report(message, self.journal.counters)
+            self._links.answer(client, msgspec.structs.replace(report, surroundings=self._surroundings))
 
     def _go_on_reading(self, client: ClientId) -> None:
         del self._paused[client]

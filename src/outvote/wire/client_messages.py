@@ -107,6 +107,7 @@ class Report(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     checkpoint: Position  # last checkpoint this replica digested
     checkpoint_digest: Digest
     counters: dict[str, int]
+    surroundings: dict[str, str] = msgspec.field(default_factory=dict)  # see observe/surroundings.py
 
 
 ToReplica: TypeAlias = Submit | Ask | Read
