@@ -139,6 +139,15 @@ def add_torn_tail(path: Path) -> None:
     path.write_bytes(path.read_bytes() + b"\x40\x00\x00\x00half a record")
 
 
+def test_status_says_that_a_replica_is_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The replicas run as they are; whoever asks is of a release that none of them has heard of."""
+    with RealCluster(tmp_path / "cluster") as cluster:
+        monkeypatch.setattr("outvote.transport.tls.WIRE_FORMATS", ("outvote/9",))
+        told = cluster.status()
+    assert told["reachable"] == 0
+    assert all("another version of outvote" in one["problem"] for one in told["replicas"])
+
+
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> RealCluster:
     """Its data hold snapshots and logs; copies of replica 0's data are damaged in the tests."""

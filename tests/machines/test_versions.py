@@ -119,6 +119,18 @@ def test_a_bug_in_one_is_outvoted_and_its_state_is_replaced() -> None:
     assert all("states_fetched" not in turn.counters for turn in mixed.turns[:3])
 
 
+def test_a_bit_that_flips_in_one_replicas_memory_is_found_at_a_checkpoint_and_mended() -> None:
+    cluster_of_one_kind = cluster({})
+    assert cluster_of_one_kind.call("add", 5) == 5
+    damaged = cluster_of_one_kind.turns[2].executor._machine
+    assert isinstance(damaged, Tally)
+    damaged.total ^= 1 << 40
+    for number in range(2, 10):
+        assert cluster_of_one_kind.call("add", 5) == 5 * number
+    assert cluster_of_one_kind.turns[2].counters["states_fetched"] == 1
+    assert len({turn.executor.checkpoint().digest for turn in cluster_of_one_kind.turns}) == 1
+
+
 def test_the_same_bug_in_all_is_agreed_on() -> None:
     wrong = cluster(dict.fromkeys(range(4), WrongAboveNine))
     assert wrong.call("add", 10) == 9

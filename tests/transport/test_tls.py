@@ -23,7 +23,8 @@ from outvote.configuration.files import (
     load_replica_keys,
 )
 from outvote.errors import Lie, Mistake
-from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
+from outvote.transport import tls
+from outvote.transport.tls import OtherVersion, PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import FIRST_CLIENT
 
 
@@ -51,6 +52,38 @@ def shake(accepting: TlsChannel, dialing: TlsChannel) -> None:
     for _ in range(3):
         accepting.receive(dialing.take())
         dialing.receive(accepting.take())
+
+
+def of_formats(patch: pytest.MonkeyPatch, *formats: str) -> None:
+    patch.setattr(tls, "WIRE_FORMATS", formats)
+
+
+@pytest.mark.parametrize("newer_dials", [False, True])
+def test_the_best_wire_format_that_both_speak_is_taken(made: Path, newer_dials: bool) -> None:
+    """One replica is upgraded, the next is not yet."""
+    pins, sides = pinned(made), []
+    for accepting in (True, False):
+        with pytest.MonkeyPatch.context() as patch:
+            of_formats(patch, *(("outvote/2", "outvote/1") if newer_dials != accepting else ("outvote/1",)))
+            keys = load_replica_keys(made, 0 if accepting else 1)
+            context = pins.accepting_context(keys) if accepting else pins.dialing_context(keys)
+            sides.append(TlsChannel(TlsSide(context, pins, accepting=accepting)))
+    shake(*sides)
+    assert [side._object.selected_alpn_protocol() for side in sides] == ["outvote/1"] * 2
+    assert (sides[0].identity(), sides[1].identity()) == (1, 0)
+
+
+def test_no_wire_format_in_common_is_refused_by_both_with_a_sentence(made: Path) -> None:
+    pins = pinned(made)
+    accepting = TlsChannel(TlsSide(pins.accepting_context(load_replica_keys(made, 0)), pins, accepting=True))
+    with pytest.MonkeyPatch.context() as patch:
+        of_formats(patch, "outvote/9")
+        dialing = TlsChannel(TlsSide(pins.dialing_context(load_replica_keys(made, 1)), pins, accepting=False))
+        shake(accepting, dialing)
+        with pytest.raises(OtherVersion, match="party 0 does not speak outvote/9"):
+            dialing.identity()
+    with pytest.raises(OtherVersion, match="another version of outvote: party 1 does not speak outvote/1"):
+        accepting.identity()
 
 
 def test_both_ends_know_each_other_and_bytes_flow(made: Path) -> None:

@@ -134,3 +134,67 @@ def test_tables_with_ambiguous_tags_are_refused() -> None:
         Codec([Untagged], epoch=0)
     with pytest.raises(ValueError, match="at least one"):
         RecordCodec([])
+
+
+def other_forms(body: bytes) -> list[bytes]:
+    """Every encoding that writes one number, text, byte string or array of `body` in a longer or another way, all of
+    them with the same meaning in msgpack."""
+    found: list[bytes] = []
+    place = 0
+    while place < len(body):
+        first = body[place]
+        head, length, others = 1, 0, []
+        if first <= 0x7F:
+            others = [b"\xcc" + body[place : place + 1], b"\xd0" + body[place : place + 1], b"\xcd\0" + bytes([first])]
+        elif 0x90 <= first <= 0x9F:
+            others = [b"\xdc\0" + bytes([first & 15]), b"\xdd\0\0\0" + bytes([first & 15])]
+        elif 0xA0 <= first <= 0xBF:
+            length = first & 31
+            others = [b"\xd9" + bytes([length]), b"\xda\0" + bytes([length]), b"\xc4" + bytes([length])]
+        elif first in (0xC4, 0xD9):
+            head, length = 2, body[place + 1]
+            wider, widest = {0xC4: (b"\xc5", b"\xc6"), 0xD9: (b"\xda", b"\xdb")}[first]
+            others = [wider + b"\0" + body[place + 1 : place + 2], widest + b"\0\0\0" + body[place + 1 : place + 2]]
+        elif first in (0xCC, 0xCD, 0xCE, 0xCF):
+            size = 1 << (first - 0xCC)
+            head = 1 + size
+            number = body[place + 1 : place + head]
+            if first != 0xCF:
+                others = [bytes([first + 1]) + bytes(size) + number]
+            if number[0] < 0x80:
+                others.append(bytes([first + 4]) + number)  # signed, and just as long
+        found += [body[:place] + other + body[place + head :] for other in others]
+        place += head + length
+    return found
+
+
+def meaning(body: bytes) -> object:
+    return msgspec.msgpack.decode(body)
+
+
+def test_a_message_has_one_valid_form_only() -> None:
+    codec = Codec([Vote, Query], epoch=5)
+    wide = Vote(300, (Part(2**16, b"x" * 40), Part(2**40, b"")), "y" * 33)
+    tried = 0
+    for message, seal in ((VOTE, SEAL), (wide, SEAL), (Query(70_000), b"")):
+        body = codec.encode(message, seal)
+        assert codec.decode(body) == (message, seal)
+        for other in other_forms(body):
+            if meaning(other) == meaning(body):
+                tried += 1
+            with pytest.raises(Lie):
+                codec.decode(other)
+    assert tried > 50
+
+
+def test_every_bit_that_is_flipped_is_another_message_or_none() -> None:
+    """Nothing that differs decodes to the same: what follows from a flipped bit is seen, by the seal or as a lie."""
+    codec = Codec([Vote, Query], epoch=5)
+    body = codec.encode(VOTE, SEAL)
+    for place in range(8 * len(body)):
+        flipped = bytearray(body)
+        flipped[place // 8] ^= 1 << place % 8
+        try:
+            assert codec.decode(bytes(flipped)) != (VOTE, SEAL)
+        except Lie:
+            continue

@@ -55,8 +55,8 @@ class Domain(NamedTuple):
 class Diagnosis(NamedTuple):
     genesis: Genesis
     domains: tuple[Domain, ...]  # of more than one replica
-    silent: tuple[ReplicaId, ...]  # said nothing of themselves
-    accepted: tuple[str, ...]  # kinds that the operator lives with
+    silent: tuple[ReplicaId, ...]  # were asked and said nothing of themselves
+    accepted: tuple[str, ...] = ()  # kinds that the operator lives with
 
     @property
     def faults(self) -> int:
@@ -119,9 +119,10 @@ class Diagnosis(NamedTuple):
 
 
 def diagnose(
-    genesis: Genesis, directory: Path, surroundings: Sequence[Mapping[str, str] | None], accepted: Sequence[str] = ()
+    genesis: Genesis, directory: Path, surroundings: Sequence[Mapping[str, str] | None] | None,
+    accepted: Sequence[str] = (),
 ) -> Diagnosis:
-    """`surroundings`: what each replica says of itself, None for one that does not answer."""
+    """`surroundings`: what each replica says of itself, None for one that does not answer; None if nobody was asked."""
     groups: dict[tuple[str, str], list[ReplicaId]] = {}
 
     def add(kind: str, what: str, replica: ReplicaId) -> None:
@@ -135,7 +136,7 @@ def diagnose(
         certificate = x509.load_der_x509_certificate(certificates[number])
         if certificate.issuer != certificate.subject:
             add("issuer", certificate.issuer.rfc4514_string(), number)
-        said = surroundings[number]
+        said = surroundings[number] if surroundings is not None else None
         if said is None:
             add("machine", genesis.machine_of(number), number)
             continue
@@ -144,7 +145,7 @@ def diagnose(
                 add(kind, said[kind], number)
     domains = [Domain(kind, what, tuple(who)) for (kind, what), who in groups.items() if len(who) > 1]
     domains.sort(key=lambda one: (list(KINDS).index(one.kind), one.replicas))
-    silent = tuple(number for number, said in enumerate(surroundings) if said is None)
+    silent = tuple(number for number, said in enumerate(surroundings or ()) if said is None)
     return Diagnosis(genesis, tuple(domains), silent, tuple(accepted))
 
 
@@ -156,7 +157,7 @@ def show_diagnosis(
         if kind not in KINDS:
             raise Mistake(f"--accept {kind}: there is no such kind of fault domain; choose from {', '.join(KINDS)}")
     genesis = load_genesis(directory)
-    said: list[Mapping[str, str] | None] = [None] * genesis.n
+    said: list[Mapping[str, str] | None] | None = None
     if not offline and clients_present(directory, genesis):
         overview = asyncio.run(_ask(directory, client, timeout_s))
         said = [report.surroundings if report is not None else None for report in overview.reports]

@@ -18,6 +18,7 @@ from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie
 from outvote.transport.sides import Sides
 from outvote.transport.sockets import tune
+from outvote.transport.tls import OtherVersion
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
     OUTSTANDING_MAX,
@@ -91,7 +92,7 @@ class _Link(asyncio.Protocol):
             if channel.finished:
                 self.abort("the replica closed the connection")
         except (Lie, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            self.abort(self._in_words(str(error)))
+            self.abort(str(error) if isinstance(error, OtherVersion) else self._in_words(str(error)))
 
     def _meet(self) -> None:
         if self._channel.identity() != self.replica:

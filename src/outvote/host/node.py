@@ -76,8 +76,7 @@ class Node:
         """`core`: of the genesis's protocol. `sealing`: whether its replicas sign what they promise. `data`: the log's
         directory, beside the keys unless given. `voice_of`: replaces the honest voice, for demonstrations with a
         traitor. Needs a running event loop."""
-        self._loop = asyncio.get_running_loop()
-        self._surroundings = surroundings(type(machine))
+        self._loop, self._surroundings = asyncio.get_running_loop(), surroundings(type(machine))
         self.journal = Journal(say, (data or keys.data) / "evidence")
         cluster = genesis.identity()
         seal_domain = domain(cluster, genesis.epoch)

@@ -9,13 +9,14 @@ from random import Random
 from typing import Final, NamedTuple
 
 from outvote.core import quorums
-from outvote.simulator.adversaries.catalogue import names_for
+from outvote.simulator.adversaries.catalogue import GRAY, names_for
 from outvote.simulator.adversaries.client_catalogue import FALSE_CLIENTS
 from outvote.simulator.plan import Sins
 from outvote.types import ReplicaId
 
 FALSE_CLIENTS_SHARE: Final = 0.25  # of the seeds
 ADAPTIVE_SHARE: Final = 0.125
+GRAY_SHARE: Final = 0.125  # of the seeds with a liar, which is broken besides
 AIMED_SHARE: Final = 0.2  # of the sins, towards some replicas only
 TIMED_SHARE: Final = 0.2  # of the sins, for some time only
 MOMENTS_MS: Final = (200, 500, 1000, 2000, 3000, 5000)  # most work is done within the first nine seconds
@@ -31,10 +32,10 @@ class Lies(NamedTuple):
 
 def draw_lies(protocol: str, seed: int, n: int) -> Lies:
     """Each kind of liar from a stream of its own."""
-    names = names_for(protocol)
+    names = [name for name in names_for(protocol) if name not in GRAY]
     adaptive = _adaptive(Random(f"{seed} adaptive adversary"), n, names)
     return Lies(
-        _liars(Random(f"{seed} liars"), n, names, spared=1 if adaptive else 0),
+        _broken(Random(f"{seed} gray faults"), _liars(Random(f"{seed} liars"), n, names, spared=1 if adaptive else 0)),
         _false_clients(Random(f"{seed} false clients")),
         adaptive,
     )
@@ -45,6 +46,13 @@ def _liars(rng: Random, n: int, names: list[str], spared: int) -> tuple[tuple[Re
     most = quorums.faults(n) - spared
     replicas = sorted(rng.sample(range(n), min(most, rng.choice((0, 1, 1, most)))))
     return tuple((replica, _sins(rng, n, names)) for replica in replicas)
+
+
+def _broken(rng: Random, liars: tuple[tuple[ReplicaId, Sins], ...]) -> tuple[tuple[ReplicaId, Sins], ...]:
+    """Now and then the last of them has a gray fault instead of its lies."""
+    if not liars or rng.random() >= GRAY_SHARE:
+        return liars
+    return *liars[:-1], (liars[-1][0], (rng.choice(sorted(GRAY)),))
 
 
 def _sins(rng: Random, n: int, names: list[str]) -> Sins:

@@ -17,10 +17,18 @@ from outvote.crypto.key_exchange import SessionKeys
 from outvote.errors import Lie, Mistake
 from outvote.types import PartyId
 
+# Wire formats that we speak, the best first (ALPN, RFC 7301). A release that changes the format names the old one
+# behind the new one for as long as it speaks both, so replicas can be upgraded one after the other.
+WIRE_FORMATS: Final = ("outvote/1",)
+
 _RECORD_BYTES_MAX: Final = 16_384  # of plaintext in one TLS record
 
 # A handshake with our certificates is 1.5 KB a direction. OpenSSL would take chains of 100 KB from strangers.
 HANDSHAKE_BYTES_MAX: Final = 16_384
+
+
+class OtherVersion(Lie):
+    """The other end is genuine, and speaks no wire format that we speak."""
 
 
 class PinnedCertificates:
@@ -57,6 +65,7 @@ class PinnedCertificates:
         context.minimum_version = ssl.TLSVersion.TLSv1_3  # no renegotiation, no static keys, no downgrade
         context.check_hostname = False  # the certificate itself is compared
         context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols(WIRE_FORMATS)
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
         try:
             context.load_cert_chain(keys.tls_certificate, keys.tls_key)
@@ -158,8 +167,15 @@ class TlsChannel:
         return self.finished or self._leaving.pending > 0
 
     def identity(self) -> PartyId:
-        """Raises Lie if the other end is nobody we know; only once established."""
-        return self._pinned.identify(self._object)
+        """Raises Lie if the other end is nobody we know, OtherVersion if it is, and we have no wire format in common;
+        only once established."""
+        party = self._pinned.identify(self._object)
+        if self._object.selected_alpn_protocol() not in WIRE_FORMATS:
+            raise OtherVersion(
+                f"another version of outvote: party {party} does not speak {' or '.join(WIRE_FORMATS)}, as this one"
+                " does; install the same version on both sides"
+            )
+        return party
 
     @property
     def cut(self) -> bool:

@@ -2,7 +2,9 @@
 
 The tables of message types are given by whoever knows the protocol, so this package knows none. On a
 replica link, a frame's body is the msgpack array [epoch, seal, message]; a message's integer tag tells its
-type. Seals cover values, not these bytes (see core/contract.py), so a second encoding is harmless.
+type. Seals and digests cover values, not these bytes (see core/contract.py). All the same there is one encoding
+of a message and no other: what is written in a longer or another way than we would is refused. So a flipped bit
+never passes for a fancy of the sender, and two replicas never hold different bytes of one message.
 """
 
 from __future__ import annotations
@@ -47,9 +49,11 @@ class Codec:
     def decode(self, body: bytes) -> tuple[Message, Seal]:
         """Raises Lie for anything but one well-formed envelope of this epoch. Seals are verified elsewhere."""
         try:
-            epoch, seal, message = self._decode(body)
+            epoch, seal, message = envelope = self._decode(body)
         except _MALFORMED as error:
             raise Lie(f"not a message: {_short(error)}") from None
+        if _encode(envelope) != body:
+            raise Lie(f"a {type(message).__name__} in another form than the one that is valid")
         if epoch != self.epoch:
             raise Lie(f"a message of epoch {epoch} in epoch {self.epoch}")
         if len(seal) != (SEAL_BYTES if self.seals(message) else 0):

@@ -15,6 +15,8 @@ from outvote.simulator.adversaries.bad_seals import BadSeals
 from outvote.simulator.adversaries.behaviour import Aimed, Behaviour
 from outvote.simulator.adversaries.deaf_to_clients import DeafToClients
 from outvote.simulator.adversaries.equivocator import Equivocator
+from outvote.simulator.adversaries.flipped_bits import FlippedBits
+from outvote.simulator.adversaries.flipped_memory import FlippedMemory
 from outvote.simulator.adversaries.flooder import Flooder
 from outvote.simulator.adversaries.half_broadcaster import HalfBroadcaster
 from outvote.simulator.adversaries.hasty import Hasty
@@ -31,12 +33,14 @@ from outvote.simulator.adversaries.powers import Powers
 from outvote.simulator.adversaries.proposal_equivocator import ProposalEquivocator
 from outvote.simulator.adversaries.replayer import Replayer
 from outvote.simulator.adversaries.reply_forger import ReplyForger
+from outvote.simulator.adversaries.reversed_bytes import ReversedBytes
 from outvote.simulator.adversaries.shuffler import Shuffler
 from outvote.simulator.adversaries.silent import Silent
 from outvote.simulator.adversaries.sins import parse_sin
 from outvote.simulator.adversaries.slow import Slow
 from outvote.simulator.adversaries.slow_proposer import SlowProposer
 from outvote.simulator.adversaries.stale_reader import StaleReader
+from outvote.simulator.adversaries.stale_version import StaleVersion
 from outvote.simulator.adversaries.stammerer import Stammerer
 from outvote.simulator.adversaries.sync_only import SyncOnly
 from outvote.simulator.adversaries.three_tongued import ThreeTongued
@@ -50,6 +54,14 @@ from outvote.simulator.adversaries.whole_withholder import WholeWithholder
 from outvote.simulator.adversaries.yes_man import YesMan
 
 Kind = Callable[[Powers], Behaviour]
+
+# Gray faults: machines that are broken, and nobody means any harm. The swarm draws them from a stream of their own.
+GRAY: Final[Mapping[str, type[Behaviour]]] = {
+    "bitflip": FlippedBits,
+    "bitflip-memory": FlippedMemory,
+    "endianness": ReversedBytes,
+    "stale-version": StaleVersion,
+}
 
 # Whatever the protocol.
 GENERAL: Final[Mapping[str, type[Behaviour]]] = {
@@ -87,6 +99,7 @@ GENERAL: Final[Mapping[str, type[Behaviour]]] = {
     "withhold-parts": PartWithholder,
     "shift-parts": PartShifter,
     "lie-of-heights": HeightLiar,
+    **GRAY,
 }
 
 BEHAVIOURS: Final[dict[str, Kind]] = {
