@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 
 from exploring import explore
-from planted_rules import PLANTED, TRAITORS, first_counterexample
+from planted_rules import PLANTED, PLANTED_UNPROVEN, TRAITORS, first_counterexample, first_unproven_counterexample
 
 from outvote.protocols.pbft.specification import Specification
+from outvote.protocols.pbft.specification_authenticators import AuthenticatorSpecification
 
 
 def schedules() -> Iterator[tuple[int, ...]]:
@@ -30,6 +31,14 @@ def main() -> None:
         took = time.perf_counter() - begun
         print(f"{leaders!s:10} {traitor:7} {found.states:8} {found.depth:6} {took:9.1f}", flush=True)
     print(f"{total} states, nothing broken")
+    print("with authenticators")
+    for traitor in TRAITORS:
+        found = explore(AuthenticatorSpecification(traitors=(traitor,)))
+        assert found.is_complete, found
+        print(f"{'(0, 1, 2)':10} {traitor:7} {found.states:8} {found.depth:6}", flush=True)
+    for what, choice in PLANTED_UNPROVEN:
+        found = first_unproven_counterexample(choice)
+        print(f"\n{what}: {found.broken or 'NOT FOUND'}, {found.states} states", *found.steps, sep="\n  ")
     for planted in PLANTED:
         found = first_counterexample(planted.rules)
         print(f"\n{planted.what}: {found.broken or 'NOT FOUND'}, {found.states} states")

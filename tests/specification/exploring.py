@@ -58,13 +58,13 @@ class Symmetry:
         )
 
     def _without_the_dead(self, state: State) -> State:
-        """Of a view that all have left, it matters which certificate exists, not of whose votes; and VIEW-CHANGEs for
-        a view are worth nothing once its correct primary has announced it or left it."""
+        """Of a view that all have left, it matters which certificate exists, not of whose votes, unless VIEW-CHANGEs
+        show them. And VIEW-CHANGEs for a view are worth nothing once its correct primary has announced it or left it."""
         specification = self.specification
         replicas = state.correct()
         lowest = min(one.view for one in replicas)
         votes: dict[int, Value] = {}
-        for view in range(lowest):
+        for view in range(0 if specification.shows_votes else lowest):
             certified = [value for value in REQUESTED if specification.certified(state, view, value)]
             if len(certified) < 2:
                 votes[view] = certified[0] if certified else FREE

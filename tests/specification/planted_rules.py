@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from exploring import Exploration, explore
 
 from outvote.protocols.pbft.specification import Rules, Specification
+from outvote.protocols.pbft.specification_authenticators import AuthenticatorSpecification, UnprovenRules
 
 
 class PlantedRule(NamedTuple):
@@ -33,6 +34,22 @@ PLANTED: Final = (
     ),
 )
 TRAITORS: Final = (0, 1, 2, 3)  # the primary of view 0, 1, 2, and one that never is
+
+
+PLANTED_UNPROVEN: Final = (
+    ("a later certificate does not win", UnprovenRules(later_views_win=False)),
+    ("nobody vouches for a proposal", UnprovenRules(proposals_are_vouched_for=False)),
+    ("f + 1 may say that nothing is prepared", UnprovenRules(nothing_needs_a_quorum=False)),
+)
+
+
+def first_unproven_counterexample(choice: UnprovenRules) -> Exploration:
+    """Of the form with authenticators."""
+    for traitor in TRAITORS:
+        found = explore(AuthenticatorSpecification(traitors=(traitor,), choice=choice))
+        if found.broken:
+            break
+    return found
 
 
 def first_counterexample(rules: Rules, reduces: bool = True) -> Exploration:

@@ -6,13 +6,22 @@ from pathlib import Path
 
 import pytest
 from exploring import Symmetry, explore, is_counterexample
-from planted_rules import PLANTED, TRAITORS, PlantedRule, first_counterexample
+from planted_rules import (
+    PLANTED,
+    PLANTED_UNPROVEN,
+    TRAITORS,
+    PlantedRule,
+    first_counterexample,
+    first_unproven_counterexample,
+)
 
 from outvote.protocols.pbft.specification import Action, Rules, Specification
+from outvote.protocols.pbft.specification_authenticators import AuthenticatorSpecification, UnprovenRules
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "safety.md"
 # By the traitor, as docs/safety.md tells. A change of the model changes them: read what it did.
 STATES = {0: 11_746, 1: 21_353, 2: 23_011, 3: 9_123}
+UNPROVEN_STATES = {0: 34_494, 1: 29_701, 2: 36_139, 3: 11_757}
 
 
 @pytest.mark.parametrize("traitor", TRAITORS)
@@ -22,6 +31,34 @@ def test_three_views_hold_with_one_traitor(traitor: int) -> None:
     assert (found.broken, found.states) == ("", STATES[traitor])
     counted = f"{found.states // 1000} {found.states % 1000:03}"
     assert f"| {counted} | {found.depth} |" in DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize("traitor", [0, 2])
+def test_the_form_with_authenticators_holds_too(traitor: int) -> None:
+    """The other two places are explored by `make specification`, which the document quotes as well."""
+    found = explore(AuthenticatorSpecification(traitors=(traitor,)))
+    assert found.is_complete
+    assert (found.broken, found.states) == ("", UNPROVEN_STATES[traitor])
+    counted = f"{found.states // 1000} {found.states % 1000:03}"
+    assert f"| {counted} | {found.depth} |" in DOCUMENT.read_text()
+
+
+@pytest.mark.parametrize(("what", "choice"), PLANTED_UNPROVEN, ids=[what for what, _ in PLANTED_UNPROVEN])
+def test_a_rule_of_the_unproven_choice_turned_off_is_found(what: str, choice: UnprovenRules) -> None:
+    found = first_unproven_counterexample(choice)
+    assert found.broken.startswith("what is committed stays")
+    assert f"| {what} | what is committed stays | {len(found.steps)} |" in DOCUMENT.read_text()
+    assert not is_counterexample(AuthenticatorSpecification(traitors=_traitors(found.steps)), found.steps)
+
+
+def test_the_reductions_change_no_verdict_without_proofs_either() -> None:
+    whole = explore(AuthenticatorSpecification((0, 1), (1,)), reduces=False)
+    assert whole.is_complete
+    assert whole.broken == ""
+    for _, choice in PLANTED_UNPROVEN:
+        reduced = [explore(AuthenticatorSpecification((0, 1), (one,), choice)) for one in (0, 1, 3)]
+        wholes = [explore(AuthenticatorSpecification((0, 1), (one,), choice), reduces=False) for one in (0, 1, 3)]
+        assert [bool(one.broken) for one in reduced] == [bool(one.broken) for one in wholes]
 
 
 @pytest.mark.parametrize("traitor", [0, 1, 3])

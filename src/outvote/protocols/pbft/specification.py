@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Final, NamedTuple, TypeVar
+from typing import ClassVar, Final, NamedTuple, TypeVar
 
 from outvote.types import ReplicaId, View
 
@@ -84,6 +84,8 @@ class Action(NamedTuple):
 
 class Specification:
     """`leaders` are the primaries of the views, in order; `traitors` are at most f of the n replicas."""
+
+    shows_votes: ClassVar[bool] = False  # whether a VIEW-CHANGE tells of votes that no certificate came of
 
     def __init__(
         self, leaders: Sequence[ReplicaId] = (0, 1, 2), traitors: Sequence[ReplicaId] = (0,),
