@@ -59,7 +59,7 @@ class Symmetry:
 
     def _without_the_dead(self, state: State) -> State:
         """Of a view that all have left, it matters which certificate exists, not of whose votes, unless VIEW-CHANGEs
-        show them. And VIEW-CHANGEs for a view are worth nothing once its correct primary has announced it or left it."""
+        show them. VIEW-CHANGEs for a view are worth nothing once its correct primary has announced it or left it."""
         specification = self.specification
         replicas = state.correct()
         lowest = min(one.view for one in replicas)
