@@ -57,6 +57,8 @@ def test_the_demo_holds_what_it_promises(tmp_path: Path) -> None:
     assert operations["sent"] == operations["acknowledged"] + operations["unknown"] + operations["never_sent"]
     assert report["linearizability"]["verdict"] == "linearizable"
     assert report["linearizability"]["operations"] == operations["sent"] - operations["never_sent"]
+    beyond = report["beyond_limit"]
+    assert (beyond["without_the_bug"], beyond["bug_in_one"], beyond["bug_in_all"]) == ("71", "71", "72")
     assert report["fault_free"]["decisions"] > 0
     # Votes sent again add to 24; a replica that a loaded machine kept waiting may skip votes that nobody needs.
     assert 23.5 <= report["fault_free"]["messages_per_decision"] <= 30

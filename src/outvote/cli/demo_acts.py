@@ -14,6 +14,7 @@ from outvote.cli.demo_cluster import HONEST_PROGRAM, TRAITOR_PROGRAM, DemoCluste
 from outvote.cli.demo_load import Load
 from outvote.cli.demo_report import DemoReport
 from outvote.cli.demo_stage import Stage
+from outvote.cli.demo_versions import tell
 from outvote.cli.demo_watch import PATIENCE_S, Watch
 from outvote.cli.traitor import FORGE_VALUES, HONEST
 from outvote.client.aio import Client
@@ -301,7 +302,21 @@ async def beyond_limit(story: Story) -> None:
         "waited, and all are done",
         "proud",
     )
+    await _same_bug(story)
     await story.hold(1.5)
+
+
+async def _same_bug(story: Story) -> None:
+    """The other way beyond f: nobody lies, and all have the same bug."""
+    stage, facts = story.stage, story.report.beyond_limit
+    told = await asyncio.to_thread(tell)
+    facts.without_the_bug, facts.bug_in_one, facts.bug_in_all = map(str, told)
+    stage.say(
+        f"One bug is beyond f too, if all share it. Four tills take 29 percent off 100 cents: {facts.without_the_bug}. "
+        f"Where one of the four rounds wrongly, clients hear {facts.bug_in_one}; where all four do, they hear "
+        f"{facts.bug_in_all}, by agreement. So write it twice: docs/how_to/spread_the_faults.md, and outvote doctor."
+    )
+    await asyncio.sleep(3.5 * story.pace)
 
 
 async def _two_traitors(story: Story) -> tuple[ReplicaId, ReplicaId]:

@@ -80,6 +80,9 @@ class BeyondLimit(msgspec.Struct):
     recovered: bool = False
     recovery_ms: float = 0.0
     waiting_completed: int = 0
+    without_the_bug: str = ""  # what a till answers
+    bug_in_one: str = ""  # the same, where one of four implementations is wrong
+    bug_in_all: str = ""
 
 
 class DemoReport(msgspec.Struct):
@@ -132,6 +135,8 @@ def verdict(report: DemoReport) -> list[str]:
         found.append(f"replica {report.recovery.killed} did not come back to the others' digest")
     if 4 in report.acts:
         beyond = report.beyond_limit
+        if beyond.bug_in_one != beyond.without_the_bug:
+            found.append(f"a bug in one replica's class was not outvoted: {beyond.bug_in_one} was answered")
         if beyond.answered:
             found.append(f"{beyond.answered} calls were answered though two of four replicas kept silent")
         if not beyond.recovered:
