@@ -199,6 +199,15 @@ def test_a_read_whose_large_result_is_withheld_asks_everybody_and_then_others_fi
         assert asked(session)[0][1].whole != chosen
 
 
+def test_a_large_request_goes_to_all_at_once() -> None:
+    session = session_of()
+    session.submit([b"small"], 0, proof=False)
+    session.submit([LARGE], 0, proof=False)
+    sent = numbers_sent(session)
+    assert [replica for replica, number in sent if number == 1] == [0]
+    assert [replica for replica, number in sent if number == 2] == [0, 1, 2, 3]
+
+
 def test_four_kibibytes_come_once() -> None:
     replies = [whole_reply(1), digest_reply(1), digest_reply(1), digest_reply(1)]
     sizes = [len(encode_client_message(reply)) for reply in replies]

@@ -56,14 +56,14 @@ from outvote.protocols.catalogue import protocol
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
 import msgspec
-deliver = Executor.deliver
+run = Executor.run
 
 def in_set_order(executor, delivery):
     requests = tuple({(one.operations, one): one for one in delivery.requests}[key]
                      for key in {(one.operations, one) for one in delivery.requests})
-    return deliver(executor, msgspec.structs.replace(delivery, requests=requests))
+    return run(executor, msgspec.structs.replace(delivery, requests=requests))
 
-Executor.deliver = in_set_order
+Executor.run = in_set_order
 for seed in range(12):
     world = World(draw(seed), protocol("pbft"), checkers=())
     world.run()

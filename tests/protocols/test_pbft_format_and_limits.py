@@ -13,7 +13,7 @@ TAGS: dict[type[Struct], int] = {
     messages.NewView: 6, messages.ProposalStatement: 11, messages.DecidedStatement: 12, messages.Forward: 21,
     messages.Status: 22, messages.Decided: 23, messages.StableProof: 24, messages.NewViewProof: 25,
     messages.FetchBatch: 26, messages.FetchedBatch: 27, messages.QueryReached: 28,
-    messages.ReachedReply: 29, messages.Complaint: 35,
+    messages.ReachedReply: 29, messages.BriefPrePrepare: 10, messages.Complaint: 35,
     records.Accepted: 1, records.Prepared: 2, records.Left: 3, records.Entered: 4, records.Committed: 5,
     records.Certified: 6, records.Body: 7, records.Announced: 8,
 }  # fmt: skip

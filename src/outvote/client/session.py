@@ -40,6 +40,7 @@ from outvote.wire.client_messages import (
 )
 
 BUSY: Final = "busy"  # a reason that starts so says "not now": other replicas may still take the request
+LARGE_BYTES_MIN: Final = 4096  # a larger request goes to all replicas at once: the primary then proposes its digest
 REASON_CHARACTERS_MAX: Final = 200  # kept of a refusal's reason: it ends up in an error text
 # Of so many requests one goes to all: replicas that do not lead learn what there is to do, and so how long the leader
 # takes. It costs 3/16 of a message more a request with four replicas, and no signature check.
@@ -488,7 +489,8 @@ class Session:
             pending.retry_at = now + pending.retry_ns
             self._wake_at = min(self._wake_at, pending.retry_at)
             self._pending[pending.number] = pending
-            if self._connected[self.leader] and pending.number % SHOWN_EVERY:
+            large = request.size_bytes() > LARGE_BYTES_MIN
+            if self._connected[self.leader] and pending.number % SHOWN_EVERY and not large:
                 self._send(pending, self.leader)
             else:
                 self._send_to_all(pending)

@@ -206,6 +206,10 @@ class RequestPool:
         """The key of the request that has waited longest."""
         return next(iter(self._waiting), None)
 
+    def get(self, key: tuple[ClientId, int]) -> Request | None:
+        """A request that waits."""
+        return self._waiting.get(key)
+
     def waits(self, key: tuple[ClientId, int]) -> bool:
         return key in self._waiting
 

@@ -482,10 +482,10 @@ class SimulatedReplica:
         if any(one.position != delivery.position for one in replies) or len(replies) < len(delivery.requests):
             self.world.mark("requests ordered twice")
         if self.honest:
-            ran = {reply.number: reply for reply in replies if reply.position == delivery.position}
+            ran = {(reply.client, reply.number): reply for reply in replies if reply.position == delivery.position}
             for request in delivery.requests:
-                reply = ran.get(request.number)
-                if request.client in self.world.liars and reply is not None and reply.client == request.client:
+                reply = ran.get(request.key)
+                if request.client in self.world.liars and reply is not None:
                     self.executes(request, reply.results)
             for told in self.world.watch.delivered:
                 told(self.me, delivery, replies, executor.history)

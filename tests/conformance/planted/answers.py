@@ -10,6 +10,19 @@ from outvote.core.contract import Delivery
 from outvote.host.tentative import Tentative
 from outvote.host.turn import Turn
 from outvote.protocols.pbft import reads as pbft_reads
+from outvote.protocols.pbft.messages import BriefPrePrepare
+from outvote.protocols.pbft.state import State
+from outvote.types import ReplicaId, Seal
+from planted.bug import handle
+
+
+def briefs_without_timer(patch: pytest.MonkeyPatch) -> None:
+    """A proposal whose bodies are missing is kept, and nothing waits for it."""
+
+    def on_brief(state: State, sender: ReplicaId, message: BriefPrePrepare, seal: Seal) -> None:
+        state.briefs.setdefault(message.position, (message, seal))
+
+    handle(patch, BriefPrePrepare, on_brief)
 
 
 def reads_of_f_plus_1(patch: pytest.MonkeyPatch) -> None:

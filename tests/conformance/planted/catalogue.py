@@ -8,6 +8,7 @@ import test_every_protocol
 import test_frames
 import test_merkle_map
 import test_pbft
+import test_pbft_large_requests
 import test_pbft_nv_bad_o
 import test_pbft_performance
 import test_pbft_reads
@@ -209,6 +210,7 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
         answers.tentative_counts_as_final, 17, test_reads_and_digests.tentative_answers_need_a_quorum
     ),
     PlantedBug(answers.tentative_never_undone, 18, test_pbft_tentative_rollback.undone_when_the_view_changes),
+    PlantedBug(answers.briefs_without_timer, 0, test_pbft_large_requests.a_body_that_nobody_has),
     PlantedBug(answers.tentative_said_before_durable, 0, test_turn.tentative_answers_wait_for_the_disk),
     PlantedBug(wire_and_crypto.seals_bind_no_cluster, 76, test_seals.test_other_clusters_and_epochs_do_not_open),
     PlantedBug(

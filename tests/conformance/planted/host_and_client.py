@@ -74,11 +74,11 @@ def client_believes_one(patch: pytest.MonkeyPatch) -> None:
 
 def executed_in_reverse_at_odd_replicas(patch: pytest.MonkeyPatch) -> None:
     """The order within a batch depends on the replica."""
-    original = Executor.deliver
+    original = Executor.run
 
-    def deliver(executor: Executor, delivery: Delivery) -> list[ReplyStatement]:
+    def run(executor: Executor, delivery: Delivery) -> list[ReplyStatement]:
         if executor._replica.me % 2:  # type: ignore[attr-defined]
             delivery = msgspec.structs.replace(delivery, requests=delivery.requests[::-1])
         return original(executor, delivery)
 
-    patch.setattr(Executor, "deliver", deliver)
+    patch.setattr(Executor, "run", run)

@@ -10,7 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from outvote.core.contract import Message
+from outvote.protocols.pbft.large import admits_brief
 from outvote.protocols.pbft.messages import (
+    BriefPrePrepare,
     Checkpoint,
     CheckpointCertificate,
     Commit,
@@ -190,6 +192,7 @@ def admits_new_view(state: State, _sender: ReplicaId, message: NewView) -> bool:
 # Any: each question takes its own message type; the table's key guarantees the match.
 _ADMITS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], bool]]] = {
     PrePrepare: admits_pre_prepare,
+    BriefPrePrepare: admits_brief,
     Prepare: admits_prepare,
     Commit: admits_commit,
     Checkpoint: admits_checkpoint,

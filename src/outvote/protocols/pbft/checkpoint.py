@@ -123,6 +123,7 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
     state.slots = {at: slot for at, slot in state.slots.items() if at > position}
     state.own_digests = {at: digest for at, digest in state.own_digests.items() if at > position}
     state.checkpoint_votes = {at: votes for at, votes in state.checkpoint_votes.items() if at > position}
+    state.briefs = {at: brief for at, brief in state.briefs.items() if at > position}
     state.required = {at: digest for at, digest in state.required.items() if at > position}
     state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
 

@@ -135,6 +135,7 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "checkpoints voted on", len(state.checkpoint_votes), checkpoints
     yield "far checkpoints", len(state.far_votes), n
     yield "statuses answered", len(state.answered_status), n
+    yield "proposals without their bodies", len(state.briefs), window
     yield "progress heard of", max(len(state.heard_delivered), len(state.pushed_at), len(state.reached_told)), n
     yield "early senders", len(state.early), n
     for held in state.early.values():

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 from outvote.core.certificates import Seals, claims_of
 from outvote.core.contract import Claim, Hint, Message, Request, Struct, digest_of
-from outvote.types import Digest, Nanos, Position, ReplicaId, Seal, View
+from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, View
 
 
 class Batch(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -49,6 +49,34 @@ class PrePrepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown
 
     def claims(self) -> Sequence[Claim]:
         return [request.claim() for request in self.batch.requests]
+
+
+class RequestDigest(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """A request that its client has sent to all replicas."""
+
+    client: ClientId
+    number: int
+    digest: Digest
+
+
+class BriefPrePrepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=10):
+    """Primary to all: a PRE-PREPARE without its large requests; you have them from their clients, or ask with STATUS.
+
+    `requests` has None where a request is left out; these stand in `left_out`, in order.
+    """
+
+    view: View
+    position: Position
+    digest: Digest
+    time: Nanos
+    requests: tuple[Request | None, ...]
+    left_out: tuple[RequestDigest, ...]
+
+    def statement(self) -> ProposalStatement:
+        return ProposalStatement(self.view, self.position, self.digest)
+
+    def claims(self) -> Sequence[Claim]:
+        return [request.claim() for request in self.requests if request is not None]
 
 
 class Prepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=2):
@@ -268,7 +296,7 @@ class Complaint(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
 
 MESSAGES: Final = (
-    PrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
+    PrePrepare, BriefPrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
     Forward, Status, Decided, StableProof, NewViewProof, FetchBatch, FetchedBatch, QueryReached, ReachedReply,
     Complaint,
 )

@@ -6,9 +6,10 @@ Kept: in one view a position is accepted with one digest only, and PREPARE, COMM
 from __future__ import annotations
 
 from outvote.core.contract import ALL, Delivery, digest_of
-from outvote.protocols.pbft import performance, tentative
+from outvote.protocols.pbft import large, performance, tentative
 from outvote.protocols.pbft.messages import (
     Batch,
+    BriefPrePrepare,
     Commit,
     Decision,
     Prepare,
@@ -59,7 +60,36 @@ def propose(state: State, position: Position, batch: Batch) -> None:
     for request in batch.requests:
         state.pool.mark_proposed(request)
     state.out.records.append(Accepted(state.view, position, digest, batch, b""))
-    state.out.messages.append((ALL, PrePrepare(state.view, position, digest, batch)))
+    state.out.messages.append((ALL, large.proposal(state, position, digest, batch)))
+
+
+def on_brief_pre_prepare(state: State, sender: ReplicaId, message: BriefPrePrepare, seal: Seal) -> None:
+    """The same promise; accepted when its large requests are at hand."""
+    if sender != state.leader():
+        state.out.lies.append((sender, "pre-prepare of a view it does not lead"))
+        return
+    complete = large.whole(state, message)
+    if complete is not None and digest_of(complete.batch) == message.digest:
+        on_pre_prepare(state, sender, complete, seal)
+    elif state.slot(message.position).digest:
+        state.out.lies.append((sender, "two pre-prepares for one position"))
+        suspect_leader(state)
+    else:
+        state.briefs.setdefault(message.position, (message, seal))
+        state.accepted_end = max(state.accepted_end, message.position)  # the view timer waits for it
+
+
+def complete_briefs(state: State) -> None:
+    """A large request has come from its client: perhaps a proposal waited for it."""
+    for position, (message, seal) in sorted(state.briefs.items()):
+        slot = state.slots.get(position)
+        if message.view != state.view or not state.in_window(position) or (slot is not None and slot.digest):
+            del state.briefs[position]
+            continue
+        complete = large.whole(state, message)
+        if complete is not None and digest_of(complete.batch) == message.digest:
+            del state.briefs[position]
+            on_pre_prepare(state, state.leader(), complete, seal)
 
 
 def on_pre_prepare(state: State, sender: ReplicaId, message: PrePrepare, seal: Seal) -> None:

@@ -10,10 +10,21 @@ from typing import Any, Final
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
-from outvote.protocols.pbft import admission, catch_up, checkpoint, normal, performance, reads, restore, view_change
+from outvote.protocols.pbft import (
+    admission,
+    catch_up,
+    checkpoint,
+    large,
+    normal,
+    performance,
+    reads,
+    restore,
+    view_change,
+)
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.form import Form
 from outvote.protocols.pbft.messages import (
+    BriefPrePrepare,
     Checkpoint,
     Commit,
     Complaint,
@@ -44,6 +55,7 @@ def on_forward(state: State, _sender: ReplicaId, message: Forward, _seal: Seal) 
 # Any: each handler takes its own message type; the table's key guarantees the match.
 HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any, Seal], None]]] = {
     PrePrepare: normal.on_pre_prepare,
+    BriefPrePrepare: normal.on_brief_pre_prepare,
     Prepare: normal.on_prepare,
     Commit: normal.on_commit,
     Checkpoint: checkpoint.on_checkpoint,
@@ -84,7 +96,11 @@ class PbftReplica(Core):
         self._begin()
         state = self.state
         for request in requests:
-            if state.pool.add(request) and state.active and not state.leads():
+            if not state.pool.add(request) or not state.active or state.leads():
+                continue
+            if large.is_large(request):
+                normal.complete_briefs(state)  # its client sends it to the primary too; STATUS forwards it if not
+            else:
                 self.out.hints.append((state.leader(), Forward(request)))
         self._settle()
 

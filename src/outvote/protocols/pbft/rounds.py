@@ -10,14 +10,22 @@ from typing import Final
 
 from outvote.core.contract import Message
 from outvote.protocols.pbft.authenticators import messages as unsigned
-from outvote.protocols.pbft.messages import Commit, NewView, NewViewProof, Prepare, PrePrepare, ViewChange
+from outvote.protocols.pbft.messages import (
+    BriefPrePrepare,
+    Commit,
+    NewView,
+    NewViewProof,
+    Prepare,
+    PrePrepare,
+    ViewChange,
+)
 
 PHASES: Final = 5  # of a view: VIEW-CHANGE, NEW-VIEW, PRE-PREPARE, PREPARE, COMMIT
 ORDERING_PHASE: Final = 2  # from here on a view orders requests
 
 _PHASES: Final[dict[type[Message], int]] = {
     ViewChange: 0, unsigned.ViewChange: 0, unsigned.ViewChangeAck: 0, NewView: 1, unsigned.NewView: 1,
-    PrePrepare: 2, Prepare: 3, Commit: 4,
+    PrePrepare: 2, BriefPrePrepare: 2, Prepare: 3, Commit: 4,
 }
 
 

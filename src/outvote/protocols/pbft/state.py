@@ -10,7 +10,14 @@ from outvote.core.timers import Timers
 from outvote.protocols.pbft.authenticators.state import Unsigned
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.form import Form
-from outvote.protocols.pbft.messages import GENESIS, CheckpointCertificate, NewView, SealedViewChange, ViewChange
+from outvote.protocols.pbft.messages import (
+    GENESIS,
+    BriefPrePrepare,
+    CheckpointCertificate,
+    NewView,
+    SealedViewChange,
+    ViewChange,
+)
 from outvote.protocols.pbft.performance import Performance
 from outvote.protocols.pbft.slot import Slot
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, View
@@ -70,6 +77,8 @@ class State:
         self.heard_delivered: dict[ReplicaId, Position] = {}  # how far others said they are, by their last STATUS
         self.pushed_at: dict[ReplicaId, Nanos] = {}  # when they were last told of decisions unasked
         self.decided_end: Position = 0  # highest position decided, perhaps behind a gap
+        # Proposals of this view whose large requests have not come yet, with the primary's seal; one a position.
+        self.briefs: dict[Position, tuple[BriefPrePrepare, Seal]] = {}
         self.tentative_end: Position = 0  # highest position executed tentatively in this view
         self.readable_from: Position = 0  # clients may read the state of this position and later ones
         self.reached_nonce = 0  # of our question after a restart; 0: answered, or never asked

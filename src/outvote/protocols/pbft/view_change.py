@@ -36,6 +36,7 @@ FORWARDED_MAX = 64  # requests handed to a new primary at once; the rest follows
 def leave_for(state: State, view: View) -> None:
     """Stop taking part below `view` and show what was prepared."""
     tentative.undo(state)
+    state.briefs.clear()
     state.view = view
     state.active = False
     state.suspected = False
@@ -208,6 +209,7 @@ def enter(state: State, message: NewView, seal: Seal) -> None:
 def begin(state: State, view: View) -> None:
     """Whatever the form: the view is entered, and every slot is empty in it."""
     tentative.undo(state)
+    state.briefs.clear()
     state.view = view
     state.active = True
     state.suspected = False

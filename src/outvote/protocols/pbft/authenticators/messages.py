@@ -10,6 +10,7 @@ from typing import Final
 
 from outvote.core.contract import Hint, Message, Struct
 from outvote.protocols.pbft.messages import (
+    BriefPrePrepare,
     Checkpoint,
     Commit,
     Complaint,
@@ -103,7 +104,7 @@ class StableWord(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 
 
 MESSAGES: Final = (
-    PrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
+    PrePrepare, BriefPrePrepare, Prepare, Commit, Checkpoint, ViewChange, NewView,
     Forward, Status, Decided, FetchBatch, FetchedBatch, QueryReached, ReachedReply, Complaint,
     ViewChangeAck, FetchViewChange, FetchedViewChange, EnteredView, StableWord,
 )
