@@ -472,7 +472,7 @@ def test_bundles_are_as_large_as_the_limits_allow(sizes: list[int]) -> None:
     session = session_of()
     if count:
         session.submit(operations[:count], 0)
-        [(_, message)] = session.take_outgoing()
+        (_, message), *_ = session.take_outgoing()
         assert isinstance(message, Submit)
         assert message.request.size_bytes() <= REQUEST_BYTES_MAX
     if count < len(operations):

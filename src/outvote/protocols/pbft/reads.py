@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.contract import ALL
-from outvote.protocols.pbft.messages import Decided, QueryReached, ReachedReply, StableProof
+from outvote.protocols.pbft.messages import Decided, QueryReached, ReachedReply
 from outvote.protocols.pbft.state import State
 from outvote.types import Position, ReplicaId, Seal
 
@@ -89,7 +89,7 @@ def push(state: State, position: Position) -> None:
 
 def push_to(state: State, peer: ReplicaId, known: Position, position: Position) -> None:
     if known < state.low and state.low:
-        state.out.hints.append((peer, StableProof(state.certified)))
+        state.out.hints.append((peer, state.form.stable_proof(state)))
     size = 0
     first = max(known, state.low) + 1
     for at in range(first, min(position + 1, first + PUSHED_SLOTS_MAX)):
