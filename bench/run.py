@@ -56,11 +56,12 @@ def median(runs: list[dict[str, Any]], name: str) -> float:
 
 
 def print_comparison(found: dict[int, dict[str, list[dict[str, Any]]]]) -> list[dict[str, Any]]:
-    """One line a setting: medians, the share of the floor's operations per second, and the multiple of its latency."""
+    """One line a setting: medians, the share of the floor's operations per second, and the multiples of its latency and
+    of the CPU time of all five processes for one operation, which other work on the machine disturbs least."""
     rows = []
     print(
         f"{'outstanding':>11} {'floor op/s':>11} {'outvote op/s':>13} {'share':>6}"
-        f" {'floor p50':>10} {'outvote p50':>12} {'times':>6}"
+        f" {'floor p50':>10} {'outvote p50':>12} {'times':>6} {'floor CPU':>11} {'outvote CPU':>12} {'times':>6}"
     )
     for outstanding, runs in found.items():
         row = {
@@ -71,11 +72,19 @@ def print_comparison(found: dict[int, dict[str, list[dict[str, Any]]]]) -> list[
             "outvote_p50_ms": median(runs["outvote"], "p50_ms"),
         }
         row["share"] = round(row["outvote_ops_per_s"] / row["floor_ops_per_s"], 3)
+        row["floor_cpu_us_per_op"] = statistics.median(
+            run["client_cpu_us_per_op"] + sum(run["replica_cpu_us_per_op"]) for run in runs["floor"]
+        )
+        row["outvote_cpu_us_per_op"] = statistics.median(
+            run["client_cpu_us_per_op"] + run["replicas_cpu_us_per_op"] for run in runs["outvote"]
+        )
+        row["times_cpu"] = round(row["outvote_cpu_us_per_op"] / row["floor_cpu_us_per_op"], 2)
         row["times_latency"] = round(row["outvote_p50_ms"] / row["floor_p50_ms"], 2)
         rows.append(row)
         print(
             f"{outstanding:>11} {row['floor_ops_per_s']:>11.0f} {row['outvote_ops_per_s']:>13.0f} {row['share']:>6}"
             f" {row['floor_p50_ms']:>8.2f}ms {row['outvote_p50_ms']:>10.2f}ms {row['times_latency']:>6}"
+            f" {row['floor_cpu_us_per_op']:>9.0f}us {row['outvote_cpu_us_per_op']:>10.0f}us {row['times_cpu']:>6}"
         )
     return rows
 

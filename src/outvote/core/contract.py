@@ -59,10 +59,12 @@ class Message(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     """A promise to other replicas: once said, it must survive our crash. Subclasses fix an integer `tag`.
 
     `sealed` is False for a promise that is never quoted to a third party: the channel's word about its sender is
-    enough then, as in the MAC form of the protocols, and nobody pays for a signature.
+    enough then, as in the MAC form of the protocols, and nobody pays for a signature. `own_mac_suffices` says of its
+    claims that our own entry in an authenticator will do, though it convinces nobody else.
     """
 
     sealed: ClassVar[bool] = True
+    own_mac_suffices: ClassVar[bool] = False
 
     def statement(self) -> Struct:
         """What the sender's seal covers: the message itself, unless it carries a body bound by a digest."""

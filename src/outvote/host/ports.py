@@ -42,6 +42,10 @@ class Opener(Protocol):
         """Whether the seal is the signer's, over exactly this statement, in this cluster and epoch."""
         ...
 
+    def opens_here(self, claim: Claim) -> bool:
+        """Whether this replica may be sure of it, though others may not: by its own entry in an authenticator."""
+        ...
+
 
 class Observer(Protocol):
     """Hears what happened; must not influence it."""

@@ -310,6 +310,8 @@ class Turn:
                 self._observer.lie(sender, "seal", f"a {type(message).__name__} whose seal is not its sender's")
                 return False
             see(sender, statement, seal)
+        if message.own_mac_suffices:
+            opens = self._opener.opens_here
         for claim in claims:
             if not opens(claim):
                 self._observer.lie(sender, "claim", f"a {type(message).__name__} that quotes a forged seal")

@@ -21,7 +21,7 @@ from outvote.machines.merkle_image import write_image
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import TOO_LARGE
 from outvote.machines.sessions import Sessions
-from outvote.types import DIGEST_BYTES, ClientId, Digest, Nanos, Position, Size
+from outvote.types import DIGEST_BYTES, SEAL_BYTES, ClientId, Digest, Nanos, Position, Size
 from outvote.wire.client_messages import OPERATIONS_MAX, RESULT_BYTES_MAX, ReplyStatement
 
 SNAPSHOT_VERSION: Final = 2
@@ -123,7 +123,12 @@ class Executor:
         Only each client can make its own, so whoever knows the state but not the requests cannot tell the outcome; and
         sorted, and without what has run before, they leave the primary nothing to choose but which requests it takes
         together. It chooses knowing the outcome, and a client that conspires with it can try many seals."""
-        seals = sorted(request.seal for request in delivery.requests if self._sessions.executable(request))
+        seals = sorted(
+            # Signatures alone: a primary could change entries of authenticators, which nobody else can check.
+            request.seal[-SEAL_BYTES:]
+            for request in delivery.requests
+            if self._sessions.executable(request)
+        )
         return sha256(self.history + _encode(seals)).digest()
 
     def _execute(self, request: Request) -> tuple[bytes, ...]:

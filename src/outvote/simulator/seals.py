@@ -51,6 +51,10 @@ class SealRegistry:
         """For checkers: whether a claim without a seal is true."""
         return (claim.signer, canonical(claim.statement)) in self._spoken
 
+    def opens_here(self, claim: Claim) -> bool:
+        """What convinces one convinces all."""
+        return self.opens(claim)
+
     def opens(self, claim: Claim) -> bool:
         """Really made by that party, over this statement: a made-up seal is caught even if the key were guessed."""
         signer, statement, seal = claim

@@ -39,6 +39,9 @@ class ProposalStatement(Struct, frozen=True, gc=False, array_like=True, forbid_u
 class PrePrepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=1):
     """Primary to all: position `position` of view `view` shall hold this batch. A promise: never another."""
 
+    # The primary has checked the clients' signatures; a backup that finds its own MAC good need not.
+    own_mac_suffices: ClassVar[bool] = True
+
     view: View
     position: Position
     digest: Digest
