@@ -33,7 +33,7 @@ _step = st.one_of(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(_step, max_size=40), st.integers(1, 4))
 def test_it_does_what_a_dict_with_versions_does(steps: list[tuple[Any, ...]], changes_max: int) -> None:
     store = KeyValueStore()
