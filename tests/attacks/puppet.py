@@ -33,7 +33,7 @@ class Puppet(SimulatedReplica):
         self.on_message(sender, message)
 
     def seal(self, message: Message) -> Seal:
-        return self.world.registry.sealer(self.me).seal(message.statement()) if message.sealed else b""
+        return self.world.registry.sealer(self.me).seal(message.statement()) if self.world.codec.seals(message) else b""
 
     def say(self, receivers: Iterable[ReplicaId], *messages: Message) -> None:
         for message in messages:
@@ -61,10 +61,12 @@ def plan(
     )
 
 
-def world_with_puppet(me: ReplicaId, chosen: Plan | None = None) -> tuple[World, Puppet]:
+def world_with_puppet(
+    me: ReplicaId, chosen: Plan | None = None, name: str = "pbft"
+) -> tuple[World, Puppet]:
     """A world in which replica `me` is the test's."""
     chosen = chosen if chosen is not None else plan()
-    world = World(chosen.but(liars=((me, ()),)), protocol("pbft"), keep_trace=True)
+    world = World(chosen.but(liars=((me, ()),)), protocol(name), keep_trace=True)
     puppet = Puppet(world, me)
     world.replicas[me] = puppet
     return world, puppet

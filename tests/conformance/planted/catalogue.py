@@ -18,6 +18,7 @@ import test_pbft_slow_primary
 import test_pbft_st_lies
 import test_pbft_tentative_rollback
 import test_pbft_vc_lie_p
+import test_pbft_vc_lie_p_without_signatures
 import test_pbft_vc_old_certs
 import test_reads_and_digests
 import test_seals
@@ -136,6 +137,10 @@ SWARM: Final[tuple[PlantedBug, ...]] = (
 
 SCRIPTS: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(normal_case.time_unbounded, 24, test_pbft.test_4_2_a_proposed_time_far_from_the_clock_is_refused),
+    PlantedBug(
+        test_pbft_vc_lie_p_without_signatures.a2_skipped, 10,
+        test_pbft_vc_lie_p_without_signatures.test_a_claim_that_nobody_else_supports_is_not_chosen,
+    ),
     PlantedBug(view_changes.lowest_view_chosen, 0, test_pbft.test_4_5_1_later_evidence_wins_over_earlier),
     PlantedBug(
         view_changes.no_joining, 13,
@@ -245,6 +250,5 @@ EQUIVALENT: Final[dict[str, str]] = {
 
 # Bugs of the list that this protocol cannot have yet: what they would break is not built.
 NOT_YET: Final[dict[int, str]] = {
-    10: "view changes without signatures (acknowledgements of VIEW-CHANGEs)",
     25: "proactive recovery",
 }
