@@ -20,6 +20,7 @@ from outvote.protocols.pbft.authenticators.messages import (
     ViewChange,
     ViewChangeAck,
 )
+from outvote.protocols.pbft.messages import NULL_DIGEST
 from outvote.simulator.plan import Fault
 from outvote.simulator.world import World
 from outvote.types import SECOND, Digest, Position, ReplicaId
@@ -68,7 +69,7 @@ def a2_skipped(patch: pytest.MonkeyPatch) -> None:
 
     def choose_digest(shown: list[choice._Shown], position: Position, committee: object) -> Digest | None:
         entries = [entry for entry in (one.prepared.get(position) for one in shown) if entry is not None]
-        return max(entries, key=lambda entry: (entry[1], entry[0]))[0] if entries else choice.NULL_DIGEST
+        return max(entries, key=lambda entry: (entry[1], entry[0]))[0] if entries else NULL_DIGEST
 
     patch.setattr(choice, "choose_digest", choose_digest)
 
