@@ -136,7 +136,8 @@ def test_a_receipt_is_saved_checked_offline_and_not_forged(cluster: RealCluster,
     checked = outvote("verify", proof, "--cluster", tmp_path)
     assert checked.stdout.startswith("valid: replicas ")
     told = json.loads(outvote("verify", proof, "--cluster", tmp_path, "--json").stdout)
-    assert (told["valid"], told["client"], len(told["replicas"])) == (True, "default", 2)
+    assert (told["valid"], told["client"]) == (True, "default")
+    assert len(told["replicas"]) >= 2, "f + 1; more where fast reads make a write wait for a quorum"
 
     text = proof.read_text()
     position = json.loads(text)["position"]
