@@ -78,7 +78,8 @@ def test_a_client_that_believes_one_replica_alone_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The planted fault: this process's clients accept one reply. The replicas are other processes, and sound."""
-    monkeypatch.setattr("outvote.core.quorums.weak", lambda n: 1)
+    for threshold in ("weak", "quorum"):
+        monkeypatch.setattr(f"outvote.core.quorums.{threshold}", lambda n: 1)
     report_path = tmp_path / "report.json"
     assert run_demo(report_path, pace="fast", acts=(2,)) == 1
     report = msgspec.json.decode(report_path.read_bytes(), type=DemoReport)

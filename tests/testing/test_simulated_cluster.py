@@ -8,14 +8,14 @@ import pytest
 from users_machines import Bank, Lottery
 
 from outvote import Mistake, NotEnoughReplicas, Refused
-from outvote.simulator.adversaries.catalogue import BEHAVIOURS
+from outvote.simulator.adversaries.catalogue import names_for
 from outvote.simulator.checkers.violation import Violation
 from outvote.testing import simulated_cluster
 from outvote.testing.case import FAULTS
 from outvote.types import FIRST_CLIENT
 
 
-@pytest.mark.parametrize("behaviour", ["none", "random", *BEHAVIOURS])
+@pytest.mark.parametrize("behaviour", ["none", "random", *names_for("pbft")])
 def test_calls_are_answered_whoever_lies(behaviour: str) -> None:
     with simulated_cluster(Bank, behaviours=behaviour) as cluster:
         assert cluster.call("deposit", "ann", 5) == 5

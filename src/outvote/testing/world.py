@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 from outvote.client.session import Answered, Failed
 from outvote.core.contract import Delivery
@@ -58,6 +58,8 @@ class Submitted:
 
 class UsersWorkload(Workload):
     """The user's class and nothing else: operations come from the test, and the cluster judges them."""
+
+    compared: ClassVar[bool] = False
 
     def draw(self, client: ClientId, rng: Random) -> Call:
         raise NotImplementedError("the operations of a test come from the test")
