@@ -384,6 +384,12 @@ class SimulatedDisk(Disk):
         generation.data[place:end] = piece[: end - place]
         return bytes(len(piece)) + data[len(piece) :]
 
+    def newest(self) -> tuple[Position, Digest]:
+        """Of the newest state that it holds; the initial one has no digest."""
+        image = self._snapshots.get(max(self._good, default=0))
+        snapshot = None if image is None else decode_snapshot(image)
+        return (0, b"") if snapshot is None else (snapshot.position, snapshot.digest)
+
     def save(self) -> None:
         """Somebody copies the disk, as it would be found after a power failure."""
         self._saved = self._image()

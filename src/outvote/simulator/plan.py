@@ -65,6 +65,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     liars: tuple[tuple[ReplicaId, Sins], ...] = ()
     false_clients: tuple[Sins, ...] = ()  # one entry a lying client; they come behind the honest ones
     adaptive: Sins = ()  # what replicas about to lead are corrupted with while the run goes on, while f allow it
+    mover: Sins = ()  # what one replica after the other is corrupted with, never more than f at a time
+    rejuvenation: Nanos = 0  # in which every replica is restarted clean once, one by one; 0: none is
     twins: tuple[ReplicaId, ...] = ()  # identities that run twice; they must be liars
     leaders: tuple[ReplicaId, ...] = ()  # of the first views; then in turn, as ever
     splits: tuple[Split, ...] = ()
@@ -82,6 +84,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         false_clients = ", ".join("+".join(names) for names in self.false_clients)
         extra = f" false clients: {false_clients}" if false_clients else ""
         extra += f" adaptive: {'+'.join(self.adaptive)}" if self.adaptive else ""
+        extra += f" mover: {'+'.join(self.mover)}" if self.mover else ""
+        extra += f" rejuvenation={self.rejuvenation / MILLISECOND:.0f}ms" if self.rejuvenation else ""
         extra += f" twins={','.join(map(str, self.twins))}" if self.twins else ""
         extra += f" splits={len(self.splits)}" if self.splits else ""
         return (

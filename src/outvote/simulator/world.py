@@ -39,6 +39,7 @@ from outvote.simulator.faults import Faults
 from outvote.simulator.liveness import Liveness
 from outvote.simulator.network import FRAME_BYTES, SimulatedNetwork
 from outvote.simulator.plan import Plan, Sins
+from outvote.simulator.rejuvenation import Mover, Rejuvenation
 from outvote.simulator.replica import SimulatedReplica
 from outvote.simulator.rounds import Rounds
 from outvote.simulator.seals import RealSealRegistry, SealRegistry
@@ -115,6 +116,8 @@ class World:
             for index, sins in enumerate(plan.false_clients)
         ]
         self.adaptive = Adaptive(self, plan.adaptive)
+        self.mover = Mover(self, plan.mover)
+        self.rejuvenation = Rejuvenation(self, plan.rejuvenation)
         self._listened: tuple[ReplicaId, bytes] = 0, b""  # what was said last
         self._client_wake: dict[ClientId, Nanos] = {}
         self.chronicler: Chronicler | None = None
@@ -221,6 +224,8 @@ class World:
             for sin in sins:
                 sin.begin()
         self.adaptive.begin()
+        self.mover.begin()
+        self.rejuvenation.begin()
 
     def run_until(self, at: Nanos) -> None:
         """All events up to an instant, which then is now: for scripts, that step through a run."""
@@ -316,6 +321,11 @@ class World:
         self.log("world", f"corrupts {replica}: {'+'.join(sins)}")
         for place in self.places[replica]:
             self.replicas[place].corrupt(sins)
+
+    def free(self, replica: ReplicaId) -> None:
+        """This identity is honest again, and has recovered: its place has no sins any more."""
+        self.liars.discard(replica)
+        self.log("world", f"{replica} is honest again")
 
     def count_as_liar(self, replica: ReplicaId, why: str) -> None:
         """It does as it is told, but may contradict itself: no checker holds it to anything from now on."""

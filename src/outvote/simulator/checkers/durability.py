@@ -7,7 +7,7 @@ position or beyond: the others may have forgotten on its word how to get there.
 
 from __future__ import annotations
 
-from outvote.core.contract import Struct
+from outvote.core.contract import Record, Struct
 from outvote.host.turn import Turn
 from outvote.simulator.checkers.checker import Checker, Scene
 from outvote.simulator.checkers.violation import Violation
@@ -41,6 +41,16 @@ class Durability(Checker):
         state = insight.state_vote(statement)
         if state is not None:
             self._vouched[party] = max(self._vouched.get(party, 0), state[0])
+
+    def read_back(self, replica: ReplicaId, position: Position, records: list[Record]) -> None:
+        """What a disk holds counts, also of one that lied until now and was rejuvenated."""
+        scene = self.scene
+        self._kept[replica] = max(self._kept.get(replica, 0), position)
+        for record in records:
+            statement = scene.protocol.insight.entitles(record, replica, scene.committee)
+            vote = None if statement is None else scene.protocol.insight.final_vote(statement)
+            if vote is not None:
+                self._voters.setdefault(vote[0], set()).add(replica)
 
     def kept(self, replica: ReplicaId, position: Position, digest: Digest) -> None:
         self._kept[replica] = max(self._kept.get(replica, 0), position)
