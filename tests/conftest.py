@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 for folder in (
-    "papers", "attacks", "client", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire", "core",
+    "papers", "attacks", "client", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire",
+    "core",
 ):
     path = str(Path(__file__).parent / folder)
     if path not in sys.path:
