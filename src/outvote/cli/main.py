@@ -217,11 +217,17 @@ def up(
     machine: Machine = None,
     form: Form = None,
     channel: Channel = None,
+    rejuvenate: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Restart each replica once in so long, one at a time.")
+    ] = None,
+    recovery_bound: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="A restart that takes longer is an alert. Default: 60.")
+    ] = None,
 ) -> int:
     """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
     from outvote.cli.supervise import up as run_all
 
-    return run_all(directory, replicas, machine, form, channel)
+    return run_all(directory, replicas, machine, form, channel, rejuvenate, recovery_bound)
 
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
@@ -357,7 +363,8 @@ def verify(
 
 
 @app.command(
-    rich_help_panel=_USE, epilog="Exit code 1: replicas disagree; 4: too few answer to order anything."
+    rich_help_panel=_USE,
+    epilog="Exit code 1: replicas disagree, or a rejuvenated one is overdue; 4: too few answer to order anything.",
 )
 def status(
     cluster: Cluster = _DIRECTORY,

@@ -17,6 +17,7 @@ import msgspec
 
 from outvote.cli import endings
 from outvote.cli.cluster import clients_present
+from outvote.cli.recovery_note import RecoveryNote, read_note
 from outvote.client.connections import Connections
 from outvote.configuration.files import load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
@@ -37,6 +38,7 @@ class Overview(msgspec.Struct):
     genesis: Genesis
     reports: list[Report | None]
     problems: list[str]  # why there is no report
+    recovery: RecoveryNote | None = None  # of an outvote up here that rejuvenates
 
     @property
     def reachable(self) -> int:
@@ -61,6 +63,10 @@ class Overview(msgspec.Struct):
                     trusted = [who for who in camps.values() if len(who) > faults(self.genesis.n)]
                     strays.update(one for who in camps.values() if who not in trusted[:1] for one in who)
         return strays
+
+    def alert(self) -> str:
+        """A sentence while a rejuvenated replica is overdue, else empty."""
+        return self.recovery.alert() if self.recovery is not None else ""
 
     def ordering(self) -> bool:
         return self.reachable - len(self.astray()) >= quorum(self.genesis.n)
@@ -93,6 +99,7 @@ class Overview(msgspec.Struct):
             "ordering": self.ordering(),
             "more_may_fail": max(0, self.reachable - len(self.astray()) - quorum(self.genesis.n)),
             "disagreements": self.disagreements(),
+            "rejuvenation": None if self.recovery is None else msgspec.to_builtins(self.recovery),
         }
 
     def _replica_json(self, number: int, report: Report | None) -> dict[str, object]:
@@ -149,6 +156,7 @@ class Inquiry:
     def __init__(self, directory: Path, client: str | None) -> None:
         """`client`: any that is present will do if it is None. Raises Mistake. Needs a running event loop."""
         self.genesis = load_genesis(directory)
+        self._directory = directory
         name = client or next(iter(clients_present(directory, self.genesis)), None)
         keys = load_client_keys(directory, name, self.genesis)
         self._reports: list[Report | None] = [None] * self.genesis.n
@@ -192,7 +200,7 @@ class Inquiry:
             except TimeoutError:
                 continue
         problems = [self._problem(replica, timeout_s) for replica in range(self.genesis.n)]
-        return Overview(self.genesis, list(self._reports), problems)
+        return Overview(self.genesis, list(self._reports), problems, read_note(self._directory))
 
     def _settled(self) -> bool:
         return all(
@@ -218,14 +226,15 @@ class Inquiry:
 
 
 def show_status(directory: Path, client: str | None, timeout_s: float, as_json: bool, watch: bool) -> int:
-    """Raises Mistake. Returns 4 if too few replicas answer to order anything, 1 if any disagree."""
+    """Raises Mistake. Returns 4 if too few replicas answer to order anything, 1 if any disagree or a
+    rejuvenated one is overdue."""
     if timeout_s <= 0:
         raise Mistake("--timeout must be more than 0 seconds")
     show = _show_json if as_json else _shower(watch)
     overview = asyncio.run(_show(directory, client, timeout_s, show, watch))
     if not overview.ordering():
         return endings.NO_ANSWER
-    return endings.NEGATIVE if overview.disagreements() else endings.DONE
+    return endings.NEGATIVE if overview.disagreements() or overview.alert() else endings.DONE
 
 
 async def _show(
@@ -269,6 +278,8 @@ def _shower(watch: bool) -> Callable[[Overview], None]:
 def _print_findings(overview: Overview, say: Callable[[str, str], None]) -> None:
     for sentence in overview.disagreements():
         say(sentence, "bold red")
+    if overview.alert():
+        say(overview.alert(), "bold red")
     say(overview.verdict(), "green" if overview.ordering() and not overview.disagreements() else "bold red")
 
 

@@ -20,10 +20,13 @@ from typing import Final
 
 from outvote.cli import endings
 from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, PLAIN_WARNING, clients_present, create, promise
+from outvote.cli.recovery_note import remove_note
+from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, greeting
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
+from outvote.core.rejuvenation import Schedule
 from outvote.errors import Mistake
 from outvote.storage.files import lock
 from outvote.types import ReplicaId
@@ -47,9 +50,15 @@ _LAST_PORT: Final = 60_000
 
 
 def up(
-    directory: Path, replicas: int | None, machine: str | None, form: str | None = None, channel: str | None = None
+    directory: Path, replicas: int | None, machine: str | None, form: str | None = None, channel: str | None = None,
+    rejuvenate_s: float | None = None, recovery_bound_s: float | None = None,
 ) -> int:
     """Create the cluster if there is none, run it until Ctrl-C or SIGTERM. Raises Mistake."""
+    if rejuvenate_s is None and recovery_bound_s is not None:
+        raise Mistake("--recovery-bound says how long a rejuvenation may take: give --rejuvenate as well")
+    bound_s = RECOVERY_BOUND_S if recovery_bound_s is None else recovery_bound_s
+    if rejuvenate_s is not None:  # before anything is created
+        check_times(DEFAULT_REPLICAS if replicas is None else replicas, rejuvenate_s, bound_s)
     existing = (directory / CLUSTER_FILE).exists()
     make = _existing if existing else _fresh
     genesis = make(directory, replicas, machine, form, channel)
@@ -57,7 +66,11 @@ def up(
         print(PLAIN_WARNING, file=sys.stderr)
     descriptor = _only_one(directory)
     try:
-        return asyncio.run(_Supervisor(directory, genesis, existing).run())
+        chosen = None if rejuvenate_s is None else check_times(genesis.n, rejuvenate_s, bound_s)
+        if chosen is not None and not clients_present(directory, genesis):
+            raise Mistake("--rejuvenate asks the replicas how they stand, as a client: put a client's keys here")
+        remove_note(directory)
+        return asyncio.run(_Supervisor(directory, genesis, existing, chosen, bound_s).run())
     finally:
         os.close(descriptor)
 
@@ -152,6 +165,7 @@ class _Keeper:
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        self._renewing = False
         self._lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     async def keep(self) -> None:
@@ -163,6 +177,10 @@ class _Keeper:
             code = await self._once()
             if self._stopping:
                 return
+            if self._renewing:
+                self._renewing = False
+                backoff, hopeless = BACKOFF_FIRST_S, 0
+                continue
             now = time.monotonic()
             if now - began > STEADY_S:
                 backoff, hopeless = BACKOFF_FIRST_S, 0
@@ -180,6 +198,15 @@ class _Keeper:
 
     async def stop(self) -> None:
         self._stopping = True
+        await self._end()
+
+    async def renew(self) -> None:
+        """End the process, whatever it wants; `keep` starts a clean one at once."""
+        if self._process is not None and self._process.returncode is None:
+            self._renewing = True
+            await self._end()
+
+    async def _end(self) -> None:
         process = self._process
         if process is None or process.returncode is not None:
             return
@@ -220,12 +247,16 @@ def _ended(code: int) -> str:
 
 
 class _Supervisor:
-    def __init__(self, directory: Path, genesis: Genesis, existing: bool) -> None:
+    def __init__(
+        self, directory: Path, genesis: Genesis, existing: bool, chosen: Schedule | None, bound_s: float
+    ) -> None:
         self._directory = directory
         self._genesis = genesis
         self._existing = existing
         self._screen = _Screen()
         self._keepers = [_Keeper(directory, number, self._screen.say) for number in range(genesis.n)]
+        self._chosen = chosen  # who is rejuvenated when; None: nobody
+        self._bound_s = bound_s
 
     async def run(self) -> int:
         stop = asyncio.Event()
@@ -236,17 +267,19 @@ class _Supervisor:
         self._greet()
         keeping = [loop.create_task(keeper.keep()) for keeper in self._keepers]
         watching = loop.create_task(self._watch())
+        rejuvenating = loop.create_task(self._rejuvenate())
         stopping = loop.create_task(stop.wait())
         all_down = asyncio.gather(*keeping)
         try:
             await asyncio.wait((stopping, all_down), return_when=asyncio.FIRST_COMPLETED)
         finally:
             watching.cancel()
+            rejuvenating.cancel()
             stopping.cancel()
             await asyncio.gather(*(keeper.stop() for keeper in self._keepers))
             for task in keeping:
                 task.cancel()
-            await asyncio.gather(watching, stopping, all_down, *keeping, return_exceptions=True)
+            await asyncio.gather(watching, rejuvenating, stopping, all_down, *keeping, return_exceptions=True)
             self._screen.end()
         if not stop.is_set():
             all_down.result()  # raises what kept the processes from being started at all
@@ -264,12 +297,25 @@ class _Supervisor:
         verb = "goes on" if self._existing else "begins"
         span = " to ".join(dict.fromkeys((addresses[0], addresses[-1])))
         say(f"cluster {genesis.name} {verb}: {promise(genesis)}; {span}; keys and data in {self._directory}")
+        if self._chosen is not None:
+            say(greeting(self._chosen, self._bound_s))
         say("in another terminal:")
         option = "" if str(self._directory) == "outvote-cluster" else f" --cluster {where}"
         commands = ["put greeting hello", "get greeting"] if genesis.machine == DEFAULT_MACHINE else ["call"]
         for command in (*commands, "status"):
             say(f"  outvote {command}{option}")
         say("Ctrl-C stops it")
+
+    async def _rejuvenate(self) -> None:
+        if self._chosen is None:
+            return
+        renew = [keeper.renew for keeper in self._keepers]
+        try:
+            await Rejuvenator(
+                self._directory, self._genesis, self._chosen, self._bound_s, renew, self._screen.say
+            ).run()
+        except Mistake as mistake:
+            self._screen.say(f"nobody is rejuvenated any more: {mistake}")
 
     async def _watch(self) -> None:
         if not clients_present(self._directory, self._genesis):

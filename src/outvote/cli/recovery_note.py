@@ -1,0 +1,58 @@
+"""How the rejuvenation of a cluster on this machine stands: written by `outvote up`, read by `outvote status`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from outvote.errors import Mistake
+from outvote.types import ReplicaId
+
+FILE: Final = "rejuvenation.json"
+BYTES_MAX: Final = 4096  # a note has five numbers
+
+
+class RecoveryNote(msgspec.Struct, kw_only=True):
+    """Counters since `outvote up` began, and who is overdue now."""
+
+    period_s: float
+    bound_s: float  # a recovery that takes longer is an alert
+    rejuvenated: int = 0  # recovered within the bound or not
+    alerts: int = 0
+    overdue: ReplicaId | None = None
+
+    def alert(self) -> str:
+        """A sentence while a recovery takes longer than its bound, else empty."""
+        if self.overdue is None:
+            return ""
+        return f"ALERT: replica {self.overdue} has not recovered within {self.bound_s:g} s of its rejuvenation"
+
+
+def write_note(directory: Path, note: RecoveryNote) -> None:
+    """All of it or nothing. Raises Mistake if the directory cannot be written."""
+    path = directory / FILE
+    fresh = path.with_suffix(".new")
+    try:
+        fresh.write_bytes(msgspec.json.encode(note))
+        fresh.replace(path)
+    except OSError as error:
+        raise Mistake(f"{path}: {error.strerror}; let this user write here") from None
+
+
+def remove_note(directory: Path) -> None:
+    """Nobody rejuvenates the cluster any more."""
+    (directory / FILE).unlink(missing_ok=True)
+
+
+def read_note(directory: Path) -> RecoveryNote | None:
+    """None if the cluster is not rejuvenated from here. Raises Mistake if the file is no note."""
+    path = directory / FILE
+    try:
+        with path.open("rb") as file:
+            return msgspec.json.decode(file.read(BYTES_MAX), type=RecoveryNote)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise Mistake(f"{path} cannot be read ({error}): remove it, outvote up writes it anew") from None
