@@ -281,8 +281,8 @@ async def beyond_limit(story: Story) -> None:
         await probe.close()
     await asyncio.sleep(4.0 * story.pace)
     stage.say(
-        "Honestly: beyond f nothing is guaranteed. These two could as well have told a client the same lie, and two "
-        "equal answers are what it believes. That is the limit: right while f < n/3 lie."
+        "Honestly: beyond f nothing is guaranteed. These two could as well have had the correct two decide differently, "
+        "and vouched for either answer. That is the limit: right while f < n/3 lie."
     )
     await asyncio.sleep(3.5 * story.pace)
     stage.say("The two become honest again. What the clients have been waiting for all the time is now decided.")
