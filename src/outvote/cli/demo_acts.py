@@ -281,7 +281,7 @@ async def beyond_limit(story: Story) -> None:
         await probe.close()
     await asyncio.sleep(4.0 * story.pace)
     stage.say(
-        "Honestly: beyond f nothing is guaranteed. These two could as well have had the correct two decide differently, "
+        "Honestly: beyond f nothing is guaranteed. These two could as well have had the correct two decide otherwise, "
         "and vouched for either answer. That is the limit: right while f < n/3 lie."
     )
     await asyncio.sleep(3.5 * story.pace)
