@@ -11,6 +11,7 @@ from puppet import plan
 
 from outvote.protocols.catalogue import protocol
 from outvote.simulator.checkers.violation import Violation
+from outvote.simulator.faults import Faults
 from outvote.simulator.plan import Plan
 from outvote.simulator.replica import SimulatedReplica
 from outvote.simulator.world import World
@@ -45,6 +46,15 @@ def test_without_rejuvenation_the_adversary_is_stuck_with_f(form: str) -> None:
     other = next(one for one in range(world.plan.n) if one not in world.liars)
     with pytest.raises(ValueError, match="one liar too many"):
         world.corrupt(other, ("equivocate",))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("sins", SINS, ids="+".join)
+def test_more_than_f_at_once_are_found_out(form: str, sins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside the model no guarantee holds, and the checkers say which one went."""
+    monkeypatch.setattr(Faults, "affects_too_many", lambda faults, one: len({*faults._world.liars, one}) > 2)
+    with pytest.raises(Violation):
+        World(moving(0, sins, 0), protocol(form)).run()
 
 
 class Leaky(SimulatedReplica):
