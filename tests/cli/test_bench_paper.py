@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
-from real_cluster import outvote
+from real_cluster import outvote, wait_until
 
 from outvote.cli.bench_costs import ComputingCosts, with_messages
 from outvote.cli.bench_paper import paper_ratio
@@ -53,6 +56,9 @@ def test_it_measures_everything_beside_the_paper_and_the_model(
         assert f"{size}  {kind}" in done.stdout
     assert "batching off" in done.stdout
     assert not Path(told["directory"]).exists()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as known:
+        assert len(running_with("OUTVOTE_TEST_RUN", str(tmp_path))) == 1  # such a process would be seen
+        known.communicate(b"\n")
     assert running_with("OUTVOTE_TEST_RUN", str(tmp_path)) == []
 
 
@@ -74,6 +80,21 @@ def test_a_mistake_gets_a_sentence(
     said = capsys.readouterr().err
     assert sentence in said
     assert said.count("\n") == 1
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTVOTE_TEST_RUN", str(tmp_path))
+    program = [sys.executable, "-m", "outvote", "bench", "pbft-paper", "--form", "signatures", "--operations", "100000"]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "four replicas" in line or "one process" in line:
+                break
+        wait_until(lambda: len(running_with("OUTVOTE_TEST_RUN", str(tmp_path))) > 1, "a replica runs")
+        running.send_signal(signal.SIGINT)
+        assert "Traceback" not in running.stderr.read()
+    assert running.returncode == 130
+    assert running_with("OUTVOTE_TEST_RUN", str(tmp_path)) == []
 
 
 def test_the_papers_ratios() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from hashlib import blake2b, sha256
@@ -14,6 +13,8 @@ from nacl.bindings import crypto_sign, crypto_sign_keypair, crypto_sign_open
 
 from outvote.crypto.authenticators import MAC_BYTES
 from outvote.protocols.pbft.performance_model import Costs
+from outvote.storage.directory import DirectoryDisk
+from outvote.types import DIGEST_BYTES
 
 SMALL_BYTES: Final = 128
 LARGE_BYTES: Final = 4096 + SMALL_BYTES
@@ -47,13 +48,12 @@ def measure_computing(directory: Path) -> ComputingCosts:
 
     mac_s, mac_byte_s = _line(lambda: mac(small), lambda: mac(large))
     digest_s, digest_byte_s = _line(lambda: sha256(small).digest(), lambda: sha256(large).digest())
-    with (directory / "cost-of-a-sync").open("wb", buffering=0) as file:
-
-        def sync() -> None:
-            file.write(small)
-            os.fsync(file.fileno())
-
-        sync_s = _seconds(sync)
+    disk = DirectoryDisk(directory / "cost-of-the-log", bytes(DIGEST_BYTES), 0, sync="inline")
+    disk.recover()
+    try:
+        sync_s = _seconds(lambda: disk.append([small], []))
+    finally:
+        disk.close()
     return ComputingCosts(
         signature_s=_seconds(lambda: crypto_sign(small, secret)),
         verification_s=_seconds(lambda: crypto_sign_open(signed, public)),
