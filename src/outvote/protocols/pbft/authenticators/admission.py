@@ -66,7 +66,7 @@ def admits_entered_view(state: State, sender: ReplicaId, message: EnteredView) -
 
 
 def admits_fetched_view_change(state: State, _sender: ReplicaId, message: FetchedViewChange) -> bool:
-    return state.unsigned.pending is not None and fits(state, message.message)
+    return bool(state.unsigned.pending) and fits(state, message.message)
 
 
 def admits_stable_word(state: State, sender: ReplicaId, message: StableWord) -> bool:

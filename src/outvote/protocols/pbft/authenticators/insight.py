@@ -57,7 +57,8 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "view-changes of this view", len(unsigned.current), n
     yield "latest view-changes", len(unsigned.latest), n
     yield "acks", len(unsigned.acks), n * n
-    yield "fetched view-changes", len(unsigned.fetched), n
+    yield "new views waited with", len(unsigned.pending), n + 1
+    yield "fetched view-changes", len(unsigned.fetched), n * (n + 1)
     yield "words on views", len(unsigned.entered_words), n
     yield "words on checkpoints", len(unsigned.stable_words), n
     for slot in core.state.slots.values():

@@ -22,6 +22,7 @@ from outvote.protocols.pbft.authenticators.messages import (
     ViewChangeAck,
 )
 from outvote.protocols.pbft.authenticators.records import Announced, Entered, Left
+from outvote.protocols.pbft.authenticators.state import BELIEVED
 from outvote.protocols.pbft.checkpoint import fetch
 from outvote.protocols.pbft.messages import CheckpointCertificate, Status
 from outvote.protocols.pbft.slot import PRE_PREPARED_MAX
@@ -37,9 +38,8 @@ def leave(state: State) -> None:
     unsigned.current = {
         sender: held for sender, held in unsigned.latest.items() if held[0].view == state.view
     }
-    if unsigned.pending is not None and unsigned.pending.view < state.view:
-        unsigned.pending = None
-        unsigned.fetched = {}
+    unsigned.pending = {leader: one for leader, one in unsigned.pending.items() if one.view >= state.view}
+    forget_unnamed(state)
     slots = sorted(state.slots.items())
     message = ViewChange(
         state.view,
@@ -150,7 +150,7 @@ def on_new_view(state: State, sender: ReplicaId, message: NewView, _seal: Seal) 
     if sender != state.committee.leader(message.view):
         state.out.lies.append((sender, "new-view of a view it does not lead"))
         return
-    consider(state, message)
+    consider(state, sender, message)
 
 
 def on_entered_view(state: State, sender: ReplicaId, message: EnteredView, _seal: Seal) -> None:
@@ -159,19 +159,26 @@ def on_entered_view(state: State, sender: ReplicaId, message: EnteredView, _seal
     unsigned = state.unsigned
     unsigned.entered_words[sender] = message.message
     saying = [one for one in unsigned.entered_words.values() if one == message.message]
-    if sender == state.committee.leader(message.message.view) or len(saying) >= state.committee.weak:
-        consider(state, message.message)
+    if len(saying) >= state.committee.weak:
+        consider(state, BELIEVED, message.message)
+    elif sender == state.committee.leader(message.message.view):
+        consider(state, sender, message.message)
 
 
-def consider(state: State, message: NewView) -> None:
-    """Wait for what it names; a NEW-VIEW of a higher view takes its place."""
-    unsigned = state.unsigned
-    if unsigned.pending is not None and unsigned.pending.view >= message.view:
+def consider(state: State, leader: ReplicaId, message: NewView) -> None:
+    """Wait for what it names; a NEW-VIEW of a higher view takes the place of the same leader's."""
+    held = state.unsigned.pending.get(leader)
+    if held is not None and held.view >= message.view:
         return
-    unsigned.pending = message
-    unsigned.fetched = {}
+    state.unsigned.pending[leader] = message
+    forget_unnamed(state)
     try_enter(state)
     ask_for_named(state)
+
+
+def forget_unnamed(state: State) -> None:
+    unsigned = state.unsigned
+    unsigned.fetched = {key: one for key, one in unsigned.fetched.items() if unsigned.names(*key)}
 
 
 def named(state: State, message: NewView, sender: ReplicaId, digest: Digest) -> ViewChange | None:
@@ -187,12 +194,11 @@ def named(state: State, message: NewView, sender: ReplicaId, digest: Digest) -> 
 
 def ask_for_named(state: State) -> None:
     """For each VIEW-CHANGE that is missing; acks for it come with the answers to our STATUS."""
-    pending = state.unsigned.pending
-    if pending is None:
-        return
-    for sender, digest in pending.view_changes:
-        if state.unsigned.told(sender, digest) is None and (sender, digest) not in state.unsigned.fetched:
-            state.out.hints.append((ALL, FetchViewChange(sender, digest)))
+    unsigned = state.unsigned
+    for _, pending in sorted(unsigned.pending.items()):
+        for sender, digest in pending.view_changes:
+            if unsigned.told(sender, digest) is None and (sender, digest) not in unsigned.fetched:
+                state.out.hints.append((ALL, FetchViewChange(sender, digest)))
 
 
 def on_fetch_view_change(state: State, sender: ReplicaId, message: FetchViewChange, _seal: Seal) -> None:
@@ -206,7 +212,7 @@ def on_fetched_view_change(state: State, sender: ReplicaId, message: FetchedView
     """Kept if the NEW-VIEW that we wait with names it; anything else was not asked for."""
     unsigned = state.unsigned
     key = message.sender, digest_of(message.message)
-    if unsigned.pending is None or key not in unsigned.pending.view_changes:
+    if not unsigned.names(*key):
         return  # no lie: the NEW-VIEW may have been replaced meanwhile
     unsigned.fetched[key] = message.message
     try_enter(state)
@@ -214,11 +220,14 @@ def on_fetched_view_change(state: State, sender: ReplicaId, message: FetchedView
 
 def try_enter(state: State) -> None:
     """Once all that the NEW-VIEW names is at hand: enter if it follows from that, else ask for the next view."""
-    pending = state.unsigned.pending
-    if pending is None:
-        return
+    for leader, pending in sorted(state.unsigned.pending.items()):
+        if state.unsigned.pending.get(leader) is pending:  # the one before may have moved us
+            try_enter_by(state, leader, pending)
+
+
+def try_enter_by(state: State, leader: ReplicaId, pending: NewView) -> None:
     if pending.view < state.view or (pending.view == state.view and state.active):
-        state.unsigned.pending = None
+        del state.unsigned.pending[leader]
         return
     messages: list[ViewChange] = []
     for sender, digest in pending.view_changes:
@@ -226,8 +235,8 @@ def try_enter(state: State) -> None:
         if message is None:
             return
         messages.append(message)
-    state.unsigned.pending = None
-    state.unsigned.fetched = {}
+    del state.unsigned.pending[leader]
+    forget_unnamed(state)
     if not follows(state, pending, messages):
         state.out.lies.append(
             (state.committee.leader(pending.view), "new-view that does not follow from its view-changes")
