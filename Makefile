@@ -6,11 +6,12 @@ VENV ?= .venv
 SEEDS ?= 200
 HOURS ?= 1
 PROTOCOL ?= pbft
+CAMPAIGN ?= swarm
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix simulate soak mutants bench kill-matrix specification develop clean
+.PHONY: help demo test verify fix simulate soak determinism mutants bench kill-matrix specification develop clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -29,11 +30,16 @@ verify: develop ## what a change must pass besides the tests: lint, types, archi
 fix: develop ## let the linter mend what it can
 	$(BIN)/ruff check --fix
 
-simulate: $(VENV)/.installed ## run SEEDS=200 simulated clusters under faults and attacks; with CI=1 every campaign
-	$(BIN)/outvote simulate --protocol $(PROTOCOL) $(if $(CI),--campaign all,--seeds $(SEEDS))
+# CI=1 counts where it is typed: many systems set it in the environment of all that they run.
+simulate: $(VENV)/.installed ## run SEEDS=200 of CAMPAIGN=swarm: clusters under faults and attacks; CI=1: all campaigns whole
+	$(BIN)/outvote simulate --protocol $(PROTOCOL) \
+		$(if $(and $(CI),$(filter-out environment,$(origin CI))),--campaign all,--campaign $(CAMPAIGN) --seeds $(SEEDS))
 
 soak: $(VENV)/.installed ## run campaigns with fresh seeds for HOURS=1 (fractions allowed), and add to a report
 	$(BIN)/outvote soak --protocol $(PROTOCOL) --hours $(HOURS)
+
+determinism: develop ## run the 1,500 seeds of CI under three hash seeds and compare their traces (half an hour)
+	$(BIN)/python tests/simulations/survey_determinism.py --protocol $(PROTOCOL)
 
 mutants: develop ## plant small faults and see which ones no test notices; in part: OPTIONS="--sample 100"
 	$(BIN)/python tests/mutation/survey.py $(OPTIONS)

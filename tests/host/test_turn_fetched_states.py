@@ -17,7 +17,7 @@ from outvote.machines.merkle_image import write_image
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Server
 from outvote.simulator.seals import SealRegistry
 from outvote.storage.memory import MemoryDisk
-from outvote.types import ClientId, Digest, Position, ReplicaId, Seal
+from outvote.types import SECOND, ClientId, Digest, Position, ReplicaId, Seal
 from outvote.wire.client_messages import ToClient
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -111,7 +111,7 @@ def a_turn(disk: MemoryDisk, source: Source) -> tuple[Turn, Follower]:
 
 def fetch(turn: Turn, source: Source, snapshot: Snapshot, answers: int = 1000) -> None:
     """Let the turn have so many answers of the source."""
-    turn.core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0,)))
+    turn.core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0,), 2 * SECOND))
     turn.run()
     while source.answers and answers:
         answers -= 1

@@ -19,7 +19,7 @@ from outvote.machines.merkle_map import EMPTY, VALUE_BYTES_MAX, Leaf, MerkleMap,
 from outvote.machines.state_transfer import (
     ASKED_OF_ONE_MAX,
     HINT_BYTES,
-    REST_NS,
+    RESTS,
     STALL_NS,
     Ask,
     FetchNodes,
@@ -27,7 +27,7 @@ from outvote.machines.state_transfer import (
     Nodes,
     Server,
 )
-from outvote.types import SECOND
+from outvote.types import MILLISECOND, SECOND
 
 Answer = Callable[[int, Hint], list[Hint]]
 Forge = Callable[[Found], Found]
@@ -140,8 +140,17 @@ def test_a_stall_is_counted_from_the_question_and_rests_the_source() -> None:
     assert [source for source, _ in fetcher.tick(later + STALL_NS)] == [2]
     fetcher.tick(later + STALL_NS)
     assert [source for source, _ in fetcher.tick(later + 2 * STALL_NS)] == [1]  # both rest: go on all the same
-    fetcher.tick(later + 2 * STALL_NS + REST_NS)
+    fetcher.tick(later + 2 * STALL_NS + RESTS * STALL_NS)
     assert len(fetcher.receive(2, server_of(state).answer(0, first[1])[0])) == 1  # a late answer is as good as any
+
+
+def test_whoever_fetches_may_have_less_patience_and_never_more() -> None:
+    for patience_ns, stall_ns in ((60 * MILLISECOND, 60 * MILLISECOND), (60 * SECOND, STALL_NS)):
+        fetcher = Fetcher(10, state_of(600).digest, [1, 2], stall_ns=patience_ns)
+        fetcher.start()
+        fetcher.tick(0)
+        assert fetcher.tick(stall_ns - 1) == []
+        assert [source for source, _ in fetcher.tick(stall_ns)] == [2]
 
 
 # ---------------------------------------------------------------------- lies

@@ -12,7 +12,7 @@ from outvote.machines.state_transfer import (
     ASKS_MAX,
     ASKS_MIN,
     HELD_MAX,
-    REST_NS,
+    RESTS,
     STALL_NS,
     SUBTREE_LEAVES_MAX,
     Ask,
@@ -219,7 +219,7 @@ def test_a_source_rests_until_its_time_is_over() -> None:
     fetcher.tick(STALL_NS)
     assert [source for source, _ in fetcher.tick(2 * STALL_NS)] == [3]
     fetcher.tick(2 * STALL_NS)
-    assert REST_NS >= 2 * STALL_NS, "so that all three rest now"
+    assert RESTS >= 2, "so that all three rest now"
     assert [source for source, _ in fetcher.tick(3 * STALL_NS)] == [1]
 
 
@@ -233,5 +233,5 @@ def test_who_rests_is_not_asked_while_another_is_awake() -> None:
     (second,) = fetcher.receive(2, reply(server, again))
     asked = fetcher.receive(2, reply(server, second))
     assert {source for source, _ in asked} == {2}
-    assert fetcher.tick(REST_NS - 1) == []
-    assert {source for source, _ in fetcher.tick(STALL_NS + REST_NS)} >= {1}
+    assert fetcher.tick(RESTS * STALL_NS - 1) == []
+    assert {source for source, _ in fetcher.tick(STALL_NS + RESTS * STALL_NS)} >= {1}

@@ -109,7 +109,7 @@ def test_another_state_than_the_certified_one_is_wrong_and_replaced() -> None:
     one = at(4)
     one.executed(4, b"!" * 32)
     vote(one, 4, 0, 2, 3)
-    assert one.out.transfers == [Transfer(4, S4, (0, 2, 3))]
+    assert one.out.transfers == [Transfer(4, S4, (0, 2, 3), 2 * SECOND)]
     assert not one.out.stable
     assert recorded(one, Certified) == [Certified(certified(4, S4, (0, 2, 3)))]
 
@@ -133,7 +133,8 @@ def test_a_quorum_of_equal_votes_beyond_the_window_makes_us_fetch() -> None:
     vote(one, 12, 2)
     certificate = certified(12, S12, (2, 3, 4, 5, 6))
     assert one.state.fetching == certificate
-    assert one.out.transfers == [Transfer(12, S12, (2, 3, 4, 5, 6, 0))], "those who certified it, then the others"
+    certified_first = (2, 3, 4, 5, 6, 0)
+    assert one.out.transfers == [Transfer(12, S12, certified_first, 2 * SECOND)]
     assert one.out.records == [Certified(certificate)]
     assert one.state.low == 12
     assert not one.state.far_votes
@@ -142,7 +143,7 @@ def test_a_quorum_of_equal_votes_beyond_the_window_makes_us_fetch() -> None:
 def test_who_signed_and_is_us_is_no_source() -> None:
     one = core(1)
     hear(one, 3, StableProof(certified(12, S12, (0, 1, 2))))
-    assert one.out.transfers == [Transfer(12, S12, (0, 2, 3))]
+    assert one.out.transfers == [Transfer(12, S12, (0, 2, 3), 2 * SECOND)]
 
 
 # ---------------------------------------------------------------------- proofs
@@ -159,7 +160,7 @@ def test_a_proof_without_a_quorum_is_a_lie(signers: tuple[int, ...]) -> None:
 def test_a_proof_within_the_window_makes_us_fetch_unless_the_next_decision_is_here() -> None:
     one = core(1)
     hear(one, 3, StableProof(certified(4, S4)))
-    assert one.out.transfers == [Transfer(4, S4, (0, 2, 3))]
+    assert one.out.transfers == [Transfer(4, S4, (0, 2, 3), 2 * SECOND)]
     one = core(1)
     hear(one, 2, Commit(0, 1, A))
     hear(one, 3, StableProof(certified(4, S4)))
@@ -262,7 +263,7 @@ def test_patience_doubles_up_to_64_seconds() -> None:
         assert not one.out.transfers
         one.now = one.state.now = one.state.fetch_deadline
         checkpoint.fetch_newer_if_stuck(one.state)
-        assert one.out.transfers == [Transfer(12, S12, (0, 2, 3))]
+        assert one.out.transfers == [Transfer(12, S12, (0, 2, 3), 2 * SECOND)]
         assert not one.out.records, "known already"
     assert waits == [2, 4, 8, 16, 32, 64, 64, 64]
 
@@ -274,7 +275,7 @@ def test_a_fetch_that_takes_long_is_replaced_by_the_newest_checkpoint() -> None:
     clear(one)
     one.state.now = one.state.fetch_deadline
     checkpoint.fetch_newer_if_stuck(one.state)
-    assert one.out.transfers == [Transfer(16, S16, (0, 2, 3))]
+    assert one.out.transfers == [Transfer(16, S16, (0, 2, 3), 2 * SECOND)]
     assert one.state.low == 16
     assert one.state.ahead is None
 

@@ -95,7 +95,7 @@ def test_the_clock_makes_a_stuck_fetch_begin_again() -> None:
     assert not one.out.transfers
     one.now = max(one.wake_at, one.state.fetch_deadline)
     one.wake()
-    assert one.out.transfers == [Transfer(16, S16, (0, 2, 3))]
+    assert one.out.transfers == [Transfer(16, S16, (0, 2, 3), 2 * SECOND)]
 
 
 # ---------------------------------------------------------------------- requests

@@ -284,7 +284,7 @@ def test_the_highest_certified_checkpoint_is_the_low_watermark() -> None:
 )
 def test_a_state_older_than_its_certificate_or_another_is_fetched(position: int, digest: bytes, fetched: bool) -> None:
     one = restored(3, Certified(certified(4, S4)), position=position, digest=digest)
-    assert one.out.transfers == ([Transfer(4, S4, (0, 1, 2))] if fetched else [])
+    assert one.out.transfers == ([Transfer(4, S4, (0, 1, 2), 2 * SECOND)] if fetched else [])
     assert one.state.delivered == position
 
 

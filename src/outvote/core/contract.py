@@ -154,6 +154,7 @@ class Transfer(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
     position: Position
     digest: Digest
     sources: tuple[ReplicaId, ...]
+    patience_ns: Nanos  # a source that has not answered for so long may not have it: ask another
 
 
 class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

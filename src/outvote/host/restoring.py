@@ -14,7 +14,7 @@ from outvote.machines.merkle_map import Leaf, MerkleMap
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Nodes, Server
 from outvote.types import MILLISECOND, NEVER, Nanos, ReplicaId, Size
 
-TICK_NS: Nanos = 250 * MILLISECOND
+TICK_NS: Final = 250 * MILLISECOND
 SERVED_PER_TICK_MAX = 64  # answers one asker gets in a tick: 20 MiB, so that a liar cannot keep us busy for nothing
 
 TRANSFER_KINDS: Final = frozenset(TRANSFER_MESSAGES)
@@ -36,6 +36,7 @@ class Restoring:
         self._served: dict[ReplicaId, int] = {}
         self._served_since: Nanos = 0
         self.wake_at: Nanos = NEVER
+        self._tick_ns: Nanos = TICK_NS
 
     def begin(self, transfer: Transfer, base: MerkleMap, now: Nanos) -> None:
         """Fetch this state on top of `base`, unless that is under way; a fetch of another state hands over what it
@@ -46,8 +47,11 @@ class Restoring:
         self._observer.note(f"fetching the state of position {transfer.position}")
         if current is not None:
             base = current.state
-        self._fetcher = Fetcher(transfer.position, transfer.digest, transfer.sources, base, self._arrived)
-        self.wake_at = now + TICK_NS
+        self._fetcher = Fetcher(
+            transfer.position, transfer.digest, transfer.sources, base, self._arrived, transfer.patience_ns
+        )
+        self._tick_ns = min(TICK_NS, transfer.patience_ns // 4)
+        self.wake_at = now + self._tick_ns
         for receiver, hint in self._fetcher.start():
             self.voice.hint(receiver, hint)
 
@@ -74,7 +78,7 @@ class Restoring:
             self._served_since = now
         if self._fetcher is None or now < self.wake_at:
             return
-        self.wake_at = now + TICK_NS
+        self.wake_at = now + self._tick_ns
         for receiver, hint in self._fetcher.tick(now):
             self.voice.hint(receiver, hint)
 

@@ -35,7 +35,7 @@ from outvote.machines.state_transfer import (
     ASKED_OF_ONE_MAX,
     ASKS_MAX,
     ASKS_MIN,
-    REST_NS,
+    RESTS,
     STALL_NS,
     Ask,
     FetchNodes,
@@ -68,15 +68,16 @@ class Fetcher:
     """Fetches one certified state from `sources`. Call `tick` a few times a second until `done` is not None."""
 
     __slots__ = (
-        "_asked", "_in_full", "_liars", "_number", "_on_leaves", "_queue", "_resting", "_turn", "_wanted",
-        "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources", "state",
+        "_asked", "_in_full", "_liars", "_number", "_on_leaves", "_queue", "_resting", "_stall_ns", "_turn",
+        "_wanted", "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources", "state",
     )  # fmt: skip
 
     def __init__(
         self, position: Position, digest: Digest, sources: Sequence[ReplicaId], base: MerkleMap = EMPTY,
-        on_leaves: Callable[[list[Leaf]], None] | None = None,
+        on_leaves: Callable[[list[Leaf]], None] | None = None, stall_ns: Nanos = STALL_NS,
     ) -> None:  # fmt: skip
-        """`base`: what is here already. `on_leaves` gets all leaves that arrive, once they are verified."""
+        """`base`: what is here already. `on_leaves` gets all leaves that arrive, once they are verified. `stall_ns`:
+        how long a source may take to answer, at most STALL_NS."""
         if not sources:
             raise Mistake("a state can only be fetched from somebody: name at least one source")
         self.position = position
@@ -87,6 +88,7 @@ class Fetcher:
         self.leaves_fetched = 0
         self.bytes_fetched = 0  # digests, keys and values that arrived and were right
         self._on_leaves = on_leaves
+        self._stall_ns = min(stall_ns, STALL_NS)
         self._wanted: dict[str, Digest] = {}  # nodes that are not here, by path, and the digests they must have
         self._queue: list[str] = []  # of them, those to be asked for; the next one last
         self._in_full: dict[str, None] = {}  # of them, those whose answer did not fit what is here
@@ -136,7 +138,7 @@ class Fetcher:
         return self._ask()
 
     def tick(self, now: Nanos) -> list[tuple[ReplicaId, Hint]]:
-        """Time has passed: what was not answered within STALL_NS is asked of another source."""
+        """Time has passed: what was not answered in time is asked of another source."""
         if self.done is not None:
             return []
         if len(self._liars) == len(self.sources):
@@ -146,8 +148,8 @@ class Fetcher:
         for number, asked in list(self._asked.items()):
             if asked.since is None:
                 asked.since = now
-            elif now - asked.since >= STALL_NS:
-                self._resting[asked.source] = now + REST_NS
+            elif now - asked.since >= self._stall_ns:
+                self._resting[asked.source] = now + RESTS * self._stall_ns
                 self._take_back(number)
         return self._ask()
 

@@ -41,8 +41,8 @@ HINT_BYTES: Final = 4  # of a digest, to say what one has: two different ones lo
 HELD_MAX: Final = 4  # versions a server holds: two stable ones and two on the way to it
 ASKED_MAX: Final = 8  # messages on their way: 2.6 MiB in flight at most
 ASKED_OF_ONE_MAX: Final = 4  # of them, to one source: a slow liar holds up half of the flight at most
-STALL_NS: Final = 2 * SECOND  # no answer for so long: ask somebody else; 330 KiB in 2 s is 1.3 Mbit/s
-REST_NS: Final = 8 * SECOND  # a source that stalled is asked again after this, or when all others rest too
+STALL_NS: Final = 2 * SECOND  # no answer for so long at most: ask somebody else; 330 KiB in 2 s is 1.3 Mbit/s
+RESTS: Final = 4  # a source that stalled is asked again after so many times that, or when all others rest too
 
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 

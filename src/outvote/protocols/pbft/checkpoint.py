@@ -143,7 +143,9 @@ def fetch(state: State, certificate: CheckpointCertificate, weak: bool = False) 
     signers = [voter for voter, _ in certificate.seals]
     others = [replica for replica in range(state.committee.n) if replica not in signers]
     sources = tuple(replica for replica in (*signers, *others) if replica != state.me)
-    state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources))
+    # Two views' time: a source may be fetching that state itself, and views go by in vain until somebody else is asked.
+    patience_ns = 2 * state.config.view_timeout_ns
+    state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources, patience_ns))
 
 
 def fetch_newer_if_stuck(state: State) -> None:
