@@ -11,6 +11,8 @@ import pytest
 from documents import ROOT
 
 from outvote.core.contract import Hint, Message, Note, Record
+from outvote.protocols.generals.oral_messages import OralMessage
+from outvote.protocols.generals.signed_messages import SignedOrder
 from outvote.protocols.pbft.messages import MESSAGES, Commit, Decided, FetchedBatch, Prepare, PrePrepare
 from outvote.protocols.pbft.records import RECORDS
 
@@ -59,9 +61,9 @@ def message_row(message: type[Message]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def message_table() -> str:
+def message_table(messages: Sequence[type[Message]] = MESSAGES) -> str:
     head = "| Message | From | To | Kind | Sealed | Stands on | Says |\n|---|---|---|---|---|---|---|\n"
-    return head + "\n".join(message_row(message) for message in MESSAGES) + "\n"
+    return head + "\n".join(message_row(message) for message in messages) + "\n"
 
 
 def record_table() -> str:
@@ -75,6 +77,10 @@ def record_table() -> str:
 @pytest.mark.parametrize("table", [message_table(), record_table()], ids=["messages", "records"])
 def test_the_readme_holds_the_table(table: str) -> None:
     assert table in README.read_text(), f"the README should hold this table:\n\n{table}"
+
+
+def test_the_generals_readme_holds_theirs() -> None:
+    assert message_table((OralMessage, SignedOrder)) in (README.parents[1] / "generals" / "README.md").read_text()
 
 
 def test_the_table_tells_promises_from_hints() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from outvote.cli import endings
+from outvote.cli import bench_command, endings, generals_command
 from outvote.errors import OutvoteError
 
 _EPILOG: Final = (
@@ -34,6 +34,7 @@ _TRY: Final = "Try the cluster"
 _USE: Final = "Use a cluster"
 _RUN: Final = "Set up and run a cluster"
 _TEST: Final = "Test"
+_DECIDE: Final = "Understand and decide"
 
 
 def _without_file_name(path: Path) -> Path:
@@ -532,29 +533,8 @@ def replay(
     return run_again(protocol, case, tail, as_json, drawing_of(diagram, since, until, hide or ()))
 
 
-bench = typer.Typer(help="Measure a cluster on this machine.")
-app.add_typer(bench, name="bench", rich_help_panel=_TEST)
-
-
-@bench.callback()
-def _bench() -> None:
-    """Measure a cluster on this machine."""
-
-
-@bench.command("pbft-paper", epilog="Example: outvote bench pbft-paper --form authenticators --json paper.json")
-def pbft_paper(
-    form: Annotated[
-        str | None, typer.Option("--form", metavar="FORM", help="signatures or authenticators. Default: both.")
-    ] = None,
-    channel: Annotated[str, typer.Option(metavar="KIND", help="plain, as the paper has it, or tls.")] = "plain",
-    operations: Annotated[int, typer.Option(metavar="N", help="Of each kind and size, one at a time.")] = 200,
-    seconds: Annotated[float, typer.Option(metavar="S", help="Of each measurement of throughput.")] = 2.0,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all figures there.")] = None,
-) -> int:
-    """Castro and Liskov's micro-benchmarks, as ratios beside theirs, and beside an analytic model."""
-    from outvote.cli.bench_paper import run_benchmark
-
-    return run_benchmark(form, channel, operations, seconds, json_file)
+app.add_typer(bench_command.app, name="bench", rich_help_panel=_TEST)
+app.add_typer(generals_command.app, name="generals", rich_help_panel=_DECIDE)
 
 
 def main() -> None:
