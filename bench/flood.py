@@ -5,10 +5,11 @@
 The modest clients have one operation under way each; how often each asks without a flood is the rate that the flooder
 exceeds a hundredfold, in requests a second towards every replica, as far as these read them. It is a process of its
 own, and on a small machine it takes its share of the processors as well: so a process that makes the same requests and
-sends them nowhere is measured too, and the share is of what is left beside that. Four floods:
+sends them nowhere is measured too, and the share is of what is left beside that. Five floods:
 
     window      requests as they should be, as many as the window allows, 100 operations each
     beyond      requests beyond its window, well sealed
+    unheard     requests within a window that it moves on without waiting for answers, well sealed
     again       one and the same request, executed long ago
     forged      requests whose seals are wrong
 """
@@ -39,7 +40,7 @@ from run import memory_folder
 
 TIMES: Final = 100
 FLOODER: Final = "flooder"
-KINDS: Final = ("window", "beyond", "again", "forged")
+KINDS: Final = ("window", "beyond", "unheard", "again", "forged")
 PREPARED: Final = 2000  # requests made before the flood begins, so that making them costs nothing while it lasts
 STEP_S: Final = 0.005
 
@@ -64,11 +65,14 @@ def prepared(directory: Path, kind: str) -> list[bytes]:
     operation = describe(KeyValueStore).encode("put", ("flood", "v" * 100))
     frames = []
     for index in range(1 if kind == "again" else PREPARED):
-        number = OUTSTANDING_MAX + 1 + index if kind == "beyond" else 1 + index % OUTSTANDING_MAX
-        seal = sealer.seal(RequestStatement(keys.party, number, 0, (operation,)))
+        number = 1 + index % OUTSTANDING_MAX
+        if kind in ("beyond", "unheard"):
+            number = OUTSTANDING_MAX + 1 + index
+        acknowledged = number - 1 if kind == "unheard" else 0
+        seal = sealer.seal(RequestStatement(keys.party, number, acknowledged, (operation,)))
         if kind == "forged":
             seal = index.to_bytes(4, "big") + seal[4:]
-        frames.append(frame(encode_client_message(Submit(Request(keys.party, number, 0, (operation,), seal)))))
+        frames.append(frame(encode_client_message(Submit(Request(keys.party, number, acknowledged, (operation,), seal)))))
     return frames
 
 

@@ -19,10 +19,12 @@ from outvote.cli.demo_acts import explained
 from outvote.cli.demo_cluster import PORTS, free_ports
 from outvote.cli.demo_load import Oracle, Pulse
 from outvote.cli.demo_report import COUNTER, DemoReport, check_writable, verdict
+from outvote.cli.demo_rot import flip_one_bit
 from outvote.cli.demo_stage import sparkline
 from outvote.cli.traitor import forged
 from outvote.errors import Mistake
 from outvote.machines.operations import encode_done
+from outvote.storage.snapshots import snapshot_name
 from outvote.wire.client_messages import ReplyStatement
 
 PLAY = "import sys; from outvote.cli.demo import run_demo; sys.exit(run_demo(pace='fast'))"
@@ -49,7 +51,7 @@ def test_the_demo_holds_what_it_promises(tmp_path: Path) -> None:
     assert "0 wrong replies accepted" in output
     report: dict[str, Any] = json.loads((tmp_path / "demo-report.json").read_text())
     assert report["ok"]
-    assert report["acts"] == [1, 2, 3, 4]
+    assert report["acts"] == [1, 2, 3, 4, 5, 6, 7]
     assert report["complaints"] == []
     operations = report["operations"]
     assert operations["wrong"] == 0
@@ -65,7 +67,21 @@ def test_the_demo_holds_what_it_promises(tmp_path: Path) -> None:
     treason = report["treason"]
     assert treason["forged_replies_outvoted"] > 0
     assert not treason["was_primary"] or treason["view_after"] > treason["view_before"]
+    flood = report["flood"]
+    assert flood["times"] > 20, "a busy machine sends less than a hundred times as much, but not that much less"
+    assert flood["others_during"] > 0
+    young = report["rejuvenation"]
+    assert young["replica"] == treason["traitor"]
+    assert young["was_traitor"]
+    assert young["new_keys"] == 3
+    assert young["window_s"] == 2 * young["key_use_s"] + young["repair_s"] == 3660
     assert report["recovery"]["digests_equal"]
+    rot = report["rot"]
+    assert len(rot["flipped"]) == 2, "both copies of the state, so neither is right"
+    assert 1 <= rot["leaves_fetched"] <= 2, "and a leaf that a whole subtree of two brings along"
+    assert rot["leaves"] > 1500
+    assert 0 < rot["bytes_fetched"] < rot["bytes"] / 100
+    assert rot["digests_equal"]
     assert report["beyond_limit"]["answered"] == 0
     assert report["beyond_limit"]["recovered"]
     assert report["beyond_limit"]["sentence"].startswith(("UnknownOutcome", "NotEnoughReplicas"))
@@ -81,7 +97,7 @@ def test_a_client_that_believes_one_replica_alone_is_found_out(
     for threshold in ("weak", "quorum"):
         monkeypatch.setattr(f"outvote.core.quorums.{threshold}", lambda n: 1)
     report_path = tmp_path / "report.json"
-    assert run_demo(report_path, pace="fast", acts=(2,)) == 1
+    assert run_demo(report_path, pace="fast", acts=(3,)) == 1
     report = msgspec.json.decode(report_path.read_bytes(), type=DemoReport)
     assert report.operations.wrong > 0
     assert not report.ok
@@ -189,13 +205,17 @@ def test_the_gap_is_the_longest_time_without_an_acknowledgment() -> None:
 
 
 def sound_report() -> DemoReport:
-    report = DemoReport(acts=[1, 2, 3, 4], replies_outvoted=[5, 0, 0, 0], honest_replicas=[2], digests_equal=True)
+    report = DemoReport(replies_outvoted=[5, 0, 0, 0], honest_replicas=[2], digests_equal=True)
+    report.acts = [1, 2, 3, 4, 5, 6, 7]
     report.operations.sent = report.operations.acknowledged = 100
     report.linearizability.verdict = "linearizable"
     report.treason.was_primary = True
     report.treason.view_after = 1
     report.treason.forged_replies_outvoted = 5
+    report.flood.others_during = 100.0
+    report.rejuvenation.took_ms, report.rejuvenation.bound_s = 2_000.0, 60.0
     report.recovery.digests_equal = True
+    report.rot.leaves_fetched, report.rot.leaves, report.rot.digests_equal = 1, 1000, True
     report.beyond_limit.recovered = True
     return report
 
@@ -217,6 +237,11 @@ def test_a_sound_report_has_no_complaints() -> None:
         ("treason.view_after", 0, "no view change"),
         ("treason.forged_replies_outvoted", 0, "no forged reply"),
         ("recovery.digests_equal", False, "did not come back"),
+        ("flood.others_during", 0.0, "kept the others from any answer"),
+        ("rejuvenation.took_ms", 60_001.0, "did not recover within its bound"),
+        ("rot.digests_equal", False, "did not repair its state"),
+        ("rot.leaves_fetched", 0, "fetched 0 of 1000 leaves"),
+        ("rot.leaves_fetched", 1000, "fetched 1000 of 1000 leaves"),
         ("beyond_limit.answered", 1, "1 calls were answered"),
         ("beyond_limit.recovered", False, "did not recover"),
         ("complaints", ["it broke"], "it broke"),
@@ -235,6 +260,17 @@ def test_forged_values_have_the_type_of_true_ones() -> None:
     told = forged(ReplyStatement(70_000, 1, 9, true))
     assert told.results == tuple(encode_done(value) for value in (8, ["forged", 4], None, True))
     assert (told.client, told.number, told.position) == (70_000, 1, 9)
+
+
+def test_a_bit_is_flipped_where_the_value_stands_and_nowhere_else(tmp_path: Path) -> None:
+    before = {1: b"h" * 200 + b"a value|more", 2: b"h" * 200 + b"something else"}
+    for generation, data in before.items():
+        (tmp_path / snapshot_name(generation)).write_bytes(data)
+    assert flip_one_bit(tmp_path, b"a value") == [f"{snapshot_name(1)}, byte 206"]
+    assert (tmp_path / snapshot_name(1)).read_bytes() == b"h" * 200 + b"a valud|more"
+    assert (tmp_path / snapshot_name(2)).read_bytes() == before[2]
+    with pytest.raises(Mistake, match="no replica has stored a state yet"):
+        flip_one_bit(tmp_path, b"a value")
 
 
 def test_ports_differ_and_are_not_those_of_outgoing_connections() -> None:

@@ -240,7 +240,7 @@ def test_keys_that_nobody_refreshes_end_the_connection(
     cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever answers our requests for new keys with silence is sent away, and may dial again."""
-    monkeypatch.setattr(connection, "_REFRESH_WITHIN_S", 0.05)
+    monkeypatch.setattr(connection, "REFRESH_WITHIN_S", 0.05)
     monkeypatch.setattr(keyed.KeyedChannel, "refresh", lambda self: None)
 
     async def scenario() -> None:

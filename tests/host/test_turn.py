@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from outvote.core.committee import Committee
-from outvote.core.contract import Request, RequestStatement, Struct, digest_of
+from outvote.core.contract import Claim, Request, RequestStatement, Struct, digest_of
+from outvote.core.request_pool import PER_CLIENT_MAX
 from outvote.crypto.keys import generate_signing_key
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
@@ -297,6 +298,28 @@ def test_a_flooding_client_gets_a_bounded_number_of_signature_checks_a_turn() ->
     assert str(refusals[-1]).count("busy") == 1
     turn.run()
     assert turn.request(FIRST_CLIENT, request(90)) is None
+
+
+def test_requests_for_which_there_is_no_room_are_not_checked_and_cost_their_client_its_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that acknowledges what it was never answered is within its window with every number."""
+    turn, _, _ = make_turn(me=1)  # a backup: what it takes waits for the primary
+    checked: list[Claim] = []
+    opens = Ed25519Opener.opens
+
+    def counting(opener: Ed25519Opener, claim: Claim) -> bool:
+        checked.append(claim)
+        return opens(opener, claim)
+
+    monkeypatch.setattr(Ed25519Opener, "opens", counting)
+    for number in range(1, 4 * PER_CLIENT_MAX + 1):
+        turn.request(FIRST_CLIENT, request(number))
+        turn.run()
+    assert len(checked) == PER_CLIENT_MAX
+    assert turn.counters["requests_without_room"] == 3 * PER_CLIENT_MAX > REPEATS_BURST
+    assert turn.overdrawn(FIRST_CLIENT)
+    assert not turn.overdrawn(FIRST_CLIENT + 1)
 
 
 def test_who_sends_forged_seals_is_soon_not_checked_any_more_and_not_read_from() -> None:

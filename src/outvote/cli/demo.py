@@ -20,8 +20,11 @@ from rich.console import Console
 
 from outvote.cli import demo_acts
 from outvote.cli.demo_cluster import HONEST_PROGRAM, TRAITOR_PROGRAM, DemoCluster, N
+from outvote.cli.demo_flood import FLOODER, flooding
 from outvote.cli.demo_load import Load
+from outvote.cli.demo_rejuvenation import rejuvenation
 from outvote.cli.demo_report import DemoReport, check_writable, verdict, write_report
+from outvote.cli.demo_rot import rotten_page
 from outvote.cli.demo_stage import HEIGHT_MIN, WIDTH_MIN, LiveStage, Mood, Picture, PlainStage, Row, Stage
 from outvote.cli.demo_watch import WATCHER, Watch
 from outvote.client.aio import Client
@@ -41,7 +44,8 @@ LOAD_TIMEOUT_NS: Final = 120 * SECOND  # the load waits through every act; the p
 FRAME_S: Final = 0.125
 SLEEPERS: Final = (0, 1)  # run the traitor's program from the start, and are honest until told
 PLAY: Final[dict[int, Callable[[demo_acts.Story], Awaitable[None]]]] = {
-    1: demo_acts.fault_free, 2: demo_acts.treason, 3: demo_acts.recovery, 4: demo_acts.beyond_limit,
+    1: demo_acts.fault_free, 2: flooding, 3: demo_acts.treason, 4: rejuvenation, 5: demo_acts.recovery,
+    6: rotten_page, 7: demo_acts.beyond_limit,
 }  # fmt: skip
 WORDS: Final = {
     "equivocate": "equivocates", "forge-values": "forges", "half-broadcast": "speaks to half", "silent": "says nothing",
@@ -53,7 +57,7 @@ def run_demo(
     *,
     pace: Pace = "normal",
     plain: bool = False,
-    acts: Sequence[int] = (1, 2, 3, 4),
+    acts: Sequence[int] = tuple(PLAY),
     form: str = "signatures",
     channel: str = "tls",
 ) -> int:
@@ -134,7 +138,7 @@ async def _perform(
     names = [f"load-{number}" for number in range(LOAD_CLIENTS)]
     stage.act(0, "setting the stage")
     stage.say("Keys, certificates and a genesis file for four replicas; no Docker, no configuration.")
-    cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE], *kind)
+    cluster = DemoCluster(directory / "cluster", [*names, WATCHER, demo_acts.PROBE, FLOODER], *kind)
     watch = Watch(cluster)
     load = Load([])
     story = demo_acts.Story(cluster, load, watch, stage, report, pace)

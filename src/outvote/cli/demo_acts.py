@@ -1,4 +1,4 @@
-"""The four acts of `outvote demo`, each a function over the same cluster, clients, watch, stage and report.
+"""Acts of `outvote demo`, each a function over the same cluster, clients, watch, stage and report.
 
 At no time do more than f = 1 replicas fail together, except in the last act, which is about just that.
 """
@@ -93,7 +93,7 @@ class Story:
 
 
 async def fault_free(story: Story) -> None:
-    """Act 1: throughput and messages per decision with nothing in the way."""
+    """Throughput and messages per decision with nothing in the way."""
     stage, load, watch, facts = story.stage, story.load, story.watch, story.report.fault_free
     stage.act(1, "four replicas, one truth")
     stage.say(
@@ -103,7 +103,7 @@ async def fault_free(story: Story) -> None:
     await story.quiet()
     before, position_before, view_before = watch.sent(), watch.position(), watch.view()
     load.resume()
-    await story.hold(6.0, 200)
+    await story.hold(3.0, 200)
     now = time.monotonic_ns()
     latencies = sorted(load.pulse.latencies)
     facts.operations_per_second = round(load.pulse.rate_since_measure(now), 1)
@@ -139,7 +139,7 @@ def explained(measured: float, formula: int, views: int) -> str:
 
 
 async def treason(story: Story) -> None:
-    """Act 2: the primary forges, equivocates, speaks to half, falls silent."""
+    """The primary forges, equivocates, speaks to half, falls silent."""
     stage, load, watch, facts = story.stage, story.load, story.watch, story.report.treason
     await watch.fresh()
     corruptible = [replica for replica in range(N) if story.cluster.is_corruptible(replica)]
@@ -147,11 +147,11 @@ async def treason(story: Story) -> None:
     facts.was_primary = traitor == watch.leader()
     facts.view_before = watch.view()
     whom = f"Replica {traitor}, the primary," if facts.was_primary else f"Replica {traitor}"
-    stage.act(2, "the primary turns traitor" if facts.was_primary else "a replica turns traitor")
+    stage.act(3, "the primary turns traitor" if facts.was_primary else "a replica turns traitor")
     stage.say(f"{whom} now lies to the clients: false values, sealed with its own key. The others outvote it.")
     stage.event(f"replica {traitor} begins to forge replies")
     await story.order(traitor, FORGE_VALUES)
-    await story.hold(2.5)
+    await story.hold(1.5)
     await watch.until("a forged reply was outvoted", lambda: load.outvoted()[traitor] > 0)
     stage.event(f"{load.outvoted()[traitor]:,} forged replies outvoted, {load.oracle.wrong} believed", "good")
     stage.say(
@@ -159,17 +159,17 @@ async def treason(story: Story) -> None:
         "either, their timers run out, and they elect another primary."
     )
     await _depose(story, traitor)
-    await story.hold(2.5)
+    await story.hold(1.5)
     story.show_evidence()
     stage.say(f"Replica {traitor} half-broadcasts: what is meant for all it tells to some only, and still forges.")
     await story.order(traitor, "half-broadcast", FORGE_VALUES)
     before = load.acknowledged
-    await story.hold(2.5)
+    await story.hold(1.5)
     stage.event(f"half-broadcasting: {load.acknowledged - before:,} operations acknowledged meanwhile", "good")
     stage.say(f"Replica {traitor} falls silent. Three of four go on without it.")
     await story.order(traitor, "silent")
     before = load.acknowledged
-    await story.hold(2.0)
+    await story.hold(1.5)
     stage.event(f"silent: {load.acknowledged - before:,} operations acknowledged meanwhile", "good")
     story.show_evidence()
     facts.forged_replies_outvoted = load.outvoted()[traitor]
@@ -207,11 +207,11 @@ async def _depose(story: Story, traitor: ReplicaId) -> None:
 
 
 async def recovery(story: Story) -> None:
-    """Act 3: the traitor's process is replaced; then an honest replica is killed and comes back."""
+    """A replica that still lies is replaced; then an honest one is killed and comes back."""
     stage, load, watch, facts = story.stage, story.load, story.watch, story.report.recovery
-    stage.act(3, "killed, and back again")
+    stage.act(5, "killed, and back again")
     traitor = story.report.treason.traitor
-    if traitor >= 0:
+    if traitor >= 0 and story.cluster.behaviours(traitor):
         stage.say(
             f"One fault at a time, since f = 1: first the operator replaces the traitor's process. Replica {traitor} "
             "starts anew with the honest program, over its own disk."
@@ -222,12 +222,12 @@ async def recovery(story: Story) -> None:
             f"replica {traitor} is honest again: up in {started:.0f} ms, caught up in {caught_up:.0f} ms", "good"
         )
         await story.hold(1.0)
-    victim = facts.killed = _a_backup(story, avoided={traitor})
+    victim = facts.killed = a_backup(story, avoided={traitor})
     stage.say(f"Now SIGKILL for replica {victim}, an honest one, in the middle of the load. The other three go on.")
     before = load.acknowledged
     await story.cluster.kill(victim)
     stage.event(f"replica {victim} killed")
-    await story.hold(2.5)
+    await story.hold(2.0)
     facts.acknowledged_meanwhile = load.acknowledged - before
     stage.say(
         f"Replica {victim} starts again: it reads its log and its last snapshot, asks the others for what it missed, "
@@ -253,7 +253,7 @@ async def recovery(story: Story) -> None:
     await story.hold(1.0)
 
 
-def _a_backup(story: Story, avoided: set[ReplicaId]) -> ReplicaId:
+def a_backup(story: Story, avoided: set[ReplicaId]) -> ReplicaId:
     """Preferably one that runs the honest program and does not lead."""
     leader = story.watch.leader()
     return max(
@@ -263,9 +263,9 @@ def _a_backup(story: Story, avoided: set[ReplicaId]) -> ReplicaId:
 
 
 async def beyond_limit(story: Story) -> None:
-    """Act 4: two of four withhold their votes, so nothing can be decided, and nothing is made up either."""
+    """Two of four withhold their votes, so nothing can be decided, and nothing is made up either."""
     stage, load, watch, facts = story.stage, story.load, story.watch, story.report.beyond_limit
-    stage.act(4, "one traitor too many")
+    stage.act(7, "one traitor too many")
     first, second = await _two_traitors(story)
     facts.traitors = [first, second]
     probe = await _probe(story)
@@ -279,12 +279,12 @@ async def beyond_limit(story: Story) -> None:
         await _ask_in_vain(story, probe)
     finally:
         await probe.close()
-    await asyncio.sleep(4.0 * story.pace)
+    await asyncio.sleep(2.5 * story.pace)
     stage.say(
         "Honestly: beyond f nothing is guaranteed. These two could as well have had the correct two decide otherwise, "
         "and vouched for either answer. That is the limit: right while f < n/3 lie."
     )
-    await asyncio.sleep(3.5 * story.pace)
+    await asyncio.sleep(2.5 * story.pace)
     stage.say("The two become honest again. What the clients have been waiting for all the time is now decided.")
     waiting = load.in_flight
     honest_from = await story.cluster.order(first, HONEST)
@@ -303,7 +303,7 @@ async def beyond_limit(story: Story) -> None:
         "proud",
     )
     await _same_bug(story)
-    await story.hold(1.5)
+    await story.hold(0.5)
 
 
 async def _same_bug(story: Story) -> None:
@@ -316,7 +316,7 @@ async def _same_bug(story: Story) -> None:
         f"Where one of the four rounds wrongly, clients hear {facts.bug_in_one}; where all four do, they hear "
         f"{facts.bug_in_all}, by agreement. So write it twice: docs/how_to/spread_the_faults.md, and outvote doctor."
     )
-    await asyncio.sleep(3.5 * story.pace)
+    await asyncio.sleep(3.0 * story.pace)
 
 
 async def _two_traitors(story: Story) -> tuple[ReplicaId, ReplicaId]:
@@ -331,7 +331,7 @@ async def _two_traitors(story: Story) -> tuple[ReplicaId, ReplicaId]:
     for replica in traitors:
         stage.event(f"replica {replica} was a traitor from the start, and has behaved until now")
     while len(traitors) < 2:
-        replica = _a_backup(story, avoided=set(traitors))
+        replica = a_backup(story, avoided=set(traitors))
         await story.cluster.kill(replica)
         await story.restart(replica, TRAITOR_PROGRAM)
         stage.event(f"replica {replica} has been broken into: its process runs the traitor's program now")

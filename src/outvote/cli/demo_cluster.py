@@ -126,7 +126,7 @@ class DemoCluster:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(),
+            env=child_environment(),
             start_new_session=os.name == "posix",  # a Ctrl-C is for the demo alone, which then ends its children
         )  # fmt: skip
         running = self.processes[replica] = ReplicaProcess(replica, program, process)
@@ -228,7 +228,7 @@ def free_ports(amount: int) -> list[int]:
     raise Mistake(f"no {amount} free ports on 127.0.0.1 between {PORTS.start} and {PORTS.stop}: close some servers")
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """The children find this very package, and nothing that happens to lie in the current directory."""
     package = str(Path(__file__).resolve().parents[2])
     paths = [path for path in (os.environ.get("PYTHONPATH"), package) if path]

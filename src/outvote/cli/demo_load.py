@@ -249,6 +249,11 @@ class Load:
             self._moved.set()
         return failure
 
+    async def write(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Put these, all at once: the client makes a few large requests of them."""
+        client = self.clients[0]
+        await asyncio.gather(*(self.operate(client, "put", entry) for entry in entries))
+
     def outvoted(self) -> list[int]:
         """By replica: replies that differed from what f + 1 others agreed on."""
         return [sum(column) for column in zip(*(c.session.wrong_replies for c in self.clients), strict=True)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -46,8 +47,18 @@ class FaultFree(msgspec.Struct):
     explanation: str = ""
 
 
+class Flood(msgspec.Struct):
+    """Act 2: one client asks for a hundred times as much as each of the others."""
+
+    requests_per_second: float = 0.0  # sent to every replica
+    times: float = 0.0  # of what one of the others got before
+    others_before: float = 0.0  # operations a second of all others together
+    others_during: float = 0.0
+    share_percent: float = 0.0
+
+
 class Treason(msgspec.Struct):
-    """Act 2."""
+    """Act 3."""
 
     traitor: int = -1
     was_primary: bool = False
@@ -59,8 +70,25 @@ class Treason(msgspec.Struct):
     evidence: list[str] = msgspec.field(default_factory=list)
 
 
+class Rejuvenation(msgspec.Struct):
+    """Act 4: one turn of the schedule that a period and a bound stand for."""
+
+    replica: int = -1
+    was_traitor: bool = False
+    took_ms: float = 0.0  # from the end of the old process until it had caught up
+    new_keys: int = 0  # other replicas with which it agreed on new keys
+    acknowledged_meanwhile: int = 0
+    longest_gap_ms: float = 0.0
+    period_s: float = 0.0
+    bound_s: float = 0.0
+    faults: int = 0  # that may happen within `window_s`
+    key_use_s: float = 0.0  # T_k
+    repair_s: float = 0.0  # T_r
+    window_s: float = 0.0  # T_v = 2 T_k + T_r
+
+
 class Recovery(msgspec.Struct):
-    """Act 3."""
+    """Act 5."""
 
     killed: int = -1
     positions_missed: int = 0
@@ -70,8 +98,21 @@ class Recovery(msgspec.Struct):
     digests_equal: bool = False
 
 
+class Rot(msgspec.Struct):
+    """Act 6: a bit of a replica's stored state flips while it is down."""
+
+    replica: int = -1
+    flipped: list[str] = msgspec.field(default_factory=list)  # file and byte
+    leaves_fetched: int = 0
+    leaves: int = 0  # of the whole state
+    bytes_fetched: int = 0
+    bytes: int = 0
+    repaired_ms: float = 0.0  # from the start of the process until it stood where the others stand
+    digests_equal: bool = False
+
+
 class BeyondLimit(msgspec.Struct):
-    """Act 4."""
+    """Act 7."""
 
     traitors: list[int] = msgspec.field(default_factory=list)
     calls: int = 0
@@ -96,8 +137,11 @@ class DemoReport(msgspec.Struct):
     operations: Operations = msgspec.field(default_factory=Operations)
     linearizability: Linearizability = msgspec.field(default_factory=Linearizability)
     fault_free: FaultFree = msgspec.field(default_factory=FaultFree)
+    flood: Flood = msgspec.field(default_factory=Flood)
     treason: Treason = msgspec.field(default_factory=Treason)
+    rejuvenation: Rejuvenation = msgspec.field(default_factory=Rejuvenation)
     recovery: Recovery = msgspec.field(default_factory=Recovery)
+    rot: Rot = msgspec.field(default_factory=Rot)
     beyond_limit: BeyondLimit = msgspec.field(default_factory=BeyondLimit)
     replies_outvoted: list[int] = msgspec.field(default_factory=list)  # by replica, over the whole demo
     honest_replicas: list[int] = msgspec.field(default_factory=list)  # those that were never told to lie
@@ -129,28 +173,65 @@ def verdict(report: DemoReport) -> list[str]:
     ]
     if not report.digests_equal and not ended_early:
         found.append("the replicas' digests differ at the end")
-    if 2 in report.acts:
-        found += _treason_complaints(report.treason)
-    if 3 in report.acts and not report.recovery.digests_equal:
-        found.append(f"replica {report.recovery.killed} did not come back to the others' digest")
-    if 4 in report.acts:
-        beyond = report.beyond_limit
-        if beyond.bug_in_one != beyond.without_the_bug:
-            found.append(f"a bug in one replica's class was not outvoted: {beyond.bug_in_one} was answered")
-        if beyond.answered:
-            found.append(f"{beyond.answered} calls were answered though two of four replicas kept silent")
-        if not beyond.recovered:
-            found.append("the cluster did not recover when the traitors became honest again")
+    for act in report.acts:
+        found += COMPLAINTS.get(act, _none)(report)
     return found
 
 
-def _treason_complaints(treason: Treason) -> list[str]:
-    found = []
+def _none(_: DemoReport) -> list[str]:
+    return []
+
+
+def _flood_complaints(report: DemoReport) -> list[str]:
+    return [] if report.flood.others_during else ["a flooding client kept the others from any answer"]
+
+
+def _treason_complaints(report: DemoReport) -> list[str]:
+    treason, found = report.treason, []
     if treason.was_primary and treason.view_after <= treason.view_before:
         found.append("the traitor was primary, and no view change took its place away")
     if not treason.forged_replies_outvoted:
         found.append("no forged reply was seen, so nothing was outvoted")
     return found
+
+
+def _rejuvenation_complaints(report: DemoReport) -> list[str]:
+    young = report.rejuvenation
+    if young.took_ms > 1000 * young.bound_s:
+        return [f"the rejuvenated replica {young.replica} did not recover within its bound"]
+    return []
+
+
+def _recovery_complaints(report: DemoReport) -> list[str]:
+    if report.recovery.digests_equal:
+        return []
+    return [f"replica {report.recovery.killed} did not come back to the others' digest"]
+
+
+def _rot_complaints(report: DemoReport) -> list[str]:
+    rot = report.rot
+    if not rot.digests_equal:
+        return [f"replica {rot.replica} did not repair its state"]
+    if not 0 < rot.leaves_fetched < rot.leaves / 2:
+        return [f"replica {rot.replica} fetched {rot.leaves_fetched} of {rot.leaves} leaves, and one was damaged"]
+    return []
+
+
+def _beyond_complaints(report: DemoReport) -> list[str]:
+    beyond, found = report.beyond_limit, []
+    if beyond.bug_in_one != beyond.without_the_bug:
+        found.append(f"a bug in one replica's class was not outvoted: {beyond.bug_in_one} was answered")
+    if beyond.answered:
+        found.append(f"{beyond.answered} calls were answered though two of four replicas kept silent")
+    if not beyond.recovered:
+        found.append("the cluster did not recover when the traitors became honest again")
+    return found
+
+
+COMPLAINTS: Final[dict[int, Callable[[DemoReport], list[str]]]] = {
+    2: _flood_complaints, 3: _treason_complaints, 4: _rejuvenation_complaints, 5: _recovery_complaints,
+    6: _rot_complaints, 7: _beyond_complaints,
+}  # fmt: skip
 
 
 def check_writable(path: Path) -> None:
@@ -190,14 +271,26 @@ def summary(report: DemoReport) -> list[tuple[str, str, bool | None]]:
             None,
         ))  # fmt: skip
     if 2 in report.acts:
+        flood = report.flood
+        kept = f"{flood.share_percent:.0f} % of the others' operations went on beside {flood.times:,.0f} times a share"
+        rows.append(("a flood", kept, None))
+    if 3 in report.acts:
         rows.append(("forged replies outvoted", f"{treason.forged_replies_outvoted:,}", None))
         if treason.view_after > treason.view_before:
             rows.append(("view change", f"{treason.view_change_ms:,.0f} ms without an answer", None))
-    if 3 in report.acts:
+    if 4 in report.acts:
+        young = report.rejuvenation
+        text = f"{young.took_ms:,.0f} ms under load; window of vulnerability {young.window_s:,.0f} s"
+        rows.append(("rejuvenation", text, None))
+    if 5 in report.acts:
         recovery = report.recovery
         text = f"{recovery.catch_up_ms:,.0f} ms for {recovery.positions_missed:,} positions"
         rows.append(("catching up after a kill", text, recovery.digests_equal))
-    if 4 in report.acts:
+    if 6 in report.acts:
+        rot = report.rot
+        text = f"{rot.leaves_fetched:,} of {rot.leaves:,} leaves, {rot.bytes_fetched:,} of {rot.bytes:,} bytes fetched"
+        rows.append(("a flipped bit repaired", text, rot.digests_equal))
+    if 7 in report.acts:
         beyond = report.beyond_limit
         text = f"{beyond.calls} calls, {beyond.answered} answers: refused rather than guessed"
         rows.append(("with two traitors", text, beyond.answered == 0))

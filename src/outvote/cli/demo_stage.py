@@ -27,7 +27,7 @@ WIDTH_MAX: Final = 110  # longer lines read badly
 HEIGHT_MIN: Final = 29
 COLUMNS: Final = (("replica", 7), ("role", 8), ("view", 4), ("position", 8), ("state digest", 19))
 BARS: Final = "▁▂▃▄▅▆▇█"
-ACTS: Final = 4
+ACTS: Final = 7
 BIG: Final = {
     "0": ("█▀█", "█ █", "▀▀▀"), "1": ("▀█ ", " █ ", "▀▀▀"), "2": ("▀▀█", "█▀▀", "▀▀▀"),
     "3": ("▀▀█", " ▀█", "▀▀▀"), "4": ("█ █", "▀▀█", "  ▀"), "5": ("█▀▀", "▀▀█", "▀▀▀"),
@@ -269,7 +269,7 @@ def _fixed(text: Text, height: int, width: int, console: Console) -> Text:
 
 
 def _moral(report: DemoReport) -> str:
-    if {2, 3} <= set(report.acts):
+    if {3, 5} <= set(report.acts):
         return "One of four lied, one was killed, and nobody was told a wrong word."
     return "Nobody was told a wrong word."
 

@@ -89,6 +89,10 @@ class Watch:
         """The highest that any replica reports."""
         return max((report.standing.position for report in self.reports if report is not None), default=0)
 
+    def stable(self) -> Position:
+        """The newest checkpoint that all replicas say to have stored or to be storing."""
+        return min((0 if report is None else report.standing.stable for report in self.reports), default=0)
+
     def settled(self) -> bool:
         """All replicas answer and stand at one position."""
         return None not in self.reports and len({r.standing.position for r in self.reports if r is not None}) == 1

@@ -192,7 +192,7 @@ def demo(
     act: Annotated[
         list[int] | None,
         typer.Option(
-            metavar="N", min=1, max=4, help="Play only this act; may be repeated. Default: all four."
+            metavar="N", min=1, max=7, help="Play only this act; may be repeated. Default: all seven."
         ),
     ] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live display.")] = False,
@@ -203,10 +203,10 @@ def demo(
     channel: Channel = None,
 ) -> int:
     """Watch a cluster on this machine under attack, and the proof that it stayed right."""
-    from outvote.cli.demo import run_demo
+    from outvote.cli.demo import PLAY, run_demo
 
     return run_demo(
-        report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else (1, 2, 3, 4),
+        report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else tuple(PLAY),
         form=form or "signatures", channel=channel or "tls",
     )
 

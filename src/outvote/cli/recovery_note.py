@@ -11,7 +11,7 @@ from outvote.errors import Mistake
 from outvote.types import ReplicaId
 
 FILE: Final = "rejuvenation.json"
-BYTES_MAX: Final = 4096  # a note has five numbers
+BYTES_MAX: Final = 4096  # a note has nine numbers
 
 
 class RecoveryNote(msgspec.Struct, kw_only=True):
@@ -19,9 +19,27 @@ class RecoveryNote(msgspec.Struct, kw_only=True):
 
     period_s: float
     bound_s: float  # a recovery that takes longer is an alert
+    faults: int  # f
+    key_use_s: float  # T_k: the longest that a session key is taken
+    repair_s: float  # T_r: the longest from a failure to the recovery
+    window_s: float  # T_v = 2 T_k + T_r
     rejuvenated: int = 0  # recovered within the bound or not
     alerts: int = 0
     overdue: ReplicaId | None = None
+
+    def greeting(self) -> str:
+        """What the schedule promises."""
+        return (
+            f"every replica is rejuvenated once in {self.period_s:g} s, one at a time; a faulty one is repaired within"
+            f" {self.repair_s:g} s"
+        )
+
+    def window(self) -> str:
+        """The window of vulnerability, as a sentence."""
+        return (
+            f"window of vulnerability: at most {self.faults} may become faulty in any {self.window_s:g} s"
+            f" (T_v = 2 T_k + T_r = 2 x {self.key_use_s:g} + {self.repair_s:g})"
+        )
 
     def alert(self) -> str:
         """A sentence while a recovery takes longer than its bound, else empty."""

@@ -14,9 +14,10 @@ from outvote.cli.recovery_note import RecoveryNote, remove_note, write_note
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.genesis import Genesis
 from outvote.core.quorums import faults
-from outvote.core.rejuvenation import Schedule, repair_ns, schedule
+from outvote.core.rejuvenation import Schedule, repair_ns, schedule, window_of_vulnerability_ns
 from outvote.errors import Mistake
-from outvote.types import SECOND, Position, ReplicaId
+from outvote.host.connection import REFRESH_WITHIN_S
+from outvote.types import SECOND, Nanos, Position, ReplicaId
 
 RECOVERY_BOUND_S: Final = 60.0  # a process starts in a second or two; the rest is for fetching what is wrong
 _LOOKS_EVERY_S: Final = 0.2
@@ -32,12 +33,22 @@ def check_times(n: int, period_s: float, bound_s: float) -> Schedule:
     return schedule(n, int(period_s * SECOND))
 
 
-def greeting(chosen: Schedule, bound_s: float) -> str:
-    """With T_r; T_v is longer by twice the time that a session key is in use."""
-    longest_s = repair_ns(chosen, int(bound_s * SECOND)) / SECOND
-    return (
-        f"every replica is rejuvenated once in {chosen.period_ns / SECOND:g} s, one at a time; a faulty one is"
-        f" repaired within {longest_s:g} s"
+def longest_key_use_ns(genesis: Genesis) -> Nanos:
+    """T_k: how long a session key is taken at most; 0 where there is none, and a connection's keys end with it, as a
+    replica's all do when it is rejuvenated."""
+    return int((genesis.session_key_seconds + REFRESH_WITHIN_S) * SECOND) if genesis.has_session_keys else 0
+
+
+def new_note(genesis: Genesis, chosen: Schedule, bound_s: float) -> RecoveryNote:
+    """Of a schedule that begins, with its window of vulnerability."""
+    key_use, repair = longest_key_use_ns(genesis), repair_ns(chosen, int(bound_s * SECOND))
+    return RecoveryNote(
+        period_s=chosen.period_ns / SECOND,
+        bound_s=bound_s,
+        faults=faults(genesis.n),
+        key_use_s=key_use / SECOND,
+        repair_s=repair / SECOND,
+        window_s=window_of_vulnerability_ns(key_use, repair) / SECOND,
     )
 
 
@@ -53,7 +64,7 @@ class Rejuvenator:
         self._schedule = chosen
         self._renew = renew
         self._say = say
-        self.note = RecoveryNote(period_s=chosen.period_ns / SECOND, bound_s=bound_s)
+        self.note = new_note(genesis, chosen, bound_s)
 
     async def run(self) -> None:
         """Until cancelled. A turn begins when the one before has recovered, however late that makes it."""

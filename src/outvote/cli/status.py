@@ -276,6 +276,8 @@ def _shower(watch: bool) -> Callable[[Overview], None]:
 
 
 def _print_findings(overview: Overview, say: Callable[[str, str], None]) -> None:
+    if overview.recovery is not None:
+        say(overview.recovery.window(), "")
     for sentence in overview.disagreements():
         say(sentence, "bold red")
     if overview.alert():

@@ -21,7 +21,7 @@ from typing import Final
 from outvote.cli import endings
 from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, PLAIN_WARNING, clients_present, create, promise
 from outvote.cli.recovery_note import remove_note
-from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, greeting
+from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, new_note
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
@@ -298,7 +298,9 @@ class _Supervisor:
         span = " to ".join(dict.fromkeys((addresses[0], addresses[-1])))
         say(f"cluster {genesis.name} {verb}: {promise(genesis)}; {span}; keys and data in {self._directory}")
         if self._chosen is not None:
-            say(greeting(self._chosen, self._bound_s))
+            note = new_note(genesis, self._chosen, self._bound_s)
+            say(note.greeting())
+            say(note.window())
         say("in another terminal:")
         option = "" if str(self._directory) == "outvote-cluster" else f" --cluster {where}"
         commands = ["put greeting hello", "get greeting"] if genesis.machine == DEFAULT_MACHINE else ["call"]

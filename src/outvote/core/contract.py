@@ -204,6 +204,9 @@ class Outbox:
                 lane.clear()
 
 
+UNBOUNDED: Final = 1 << 62
+
+
 class Core(ABC):
     """One replica of one protocol: same calls in the same order, same outbox.
 
@@ -232,6 +235,10 @@ class Core(ABC):
     @abstractmethod
     def submit(self, requests: Sequence[Request]) -> None:
         """Requests that clients handed to this replica; their seals have been checked."""
+
+    def room(self, client: ClientId) -> int:
+        """How many more requests of this client could be taken now: the seals of the others need not be checked."""
+        return UNBOUNDED
 
     @abstractmethod
     def admits(self, sender: ReplicaId, message: Message) -> bool:

@@ -72,6 +72,10 @@ class RequestPool:
         self._bytes += size
         return True
 
+    def room(self, client: ClientId) -> int:
+        """How many more requests of this client may wait."""
+        return PER_CLIENT_MAX - self._per_client.get(client, 0)
+
     def _make_room(self, request: Request, size: int) -> bool:
         """Many clients together can fill the pool. Who holds most gives way to who would hold less even with this one;
         what is proposed already stays."""

@@ -11,8 +11,8 @@ from typing import Final
 
 from outvote.types import SECOND, Nanos, PartyId, Size
 
-# Answers given again from the client table. A correct client asks again after 400 ms, for 64 requests at most: 160 a
-# second, and more slowly each time.
+# Answers given again from the client table, and requests for which there is no room. A correct client asks again after
+# 400 ms, for 64 requests at most: 160 a second, and more slowly each time.
 REPEATS_BURST: Final = 128
 REPEATS_PER_SECOND: Final = 200
 # Requests whose seal does not open, at some 0.1 ms each. A correct client's always do, but for those on their way while

@@ -22,7 +22,7 @@ from outvote.wire.frames import PREFIX_BYTES, FrameSplitter
 NOBODY: Final = -1  # the party of an observer's `lie` while the other end has not proven who it is
 
 HANDSHAKE_TIMEOUT_S: Final = 5.0  # from accepting to knowing who it is, however busily bytes trickle in
-_REFRESH_WITHIN_S: Final = 10.0  # from asking for new session keys to having them
+REFRESH_WITHIN_S: Final = 10.0  # from asking for new session keys to having them
 _GOODBYE_TIMEOUT_S: Final = 5.0  # for the other end to read our last words
 _WRITE_BYTES: Final = 256 * 1024  # joined, encrypted and written at a time
 _SOCKET_BUFFER_BYTES: Final = 1024 * 1024  # waiting in the transport before we keep frames in our own queue
@@ -204,7 +204,7 @@ class SecureConnection(asyncio.Protocol):
     def _refresh_due(self) -> None:
         """Ask for new keys; whoever does not come to them in time speaks to us no longer."""
         self.refresh_keys()
-        self._timer = self._loop.call_later(_REFRESH_WITHIN_S, self._refresh_overdue)
+        self._timer = self._loop.call_later(REFRESH_WITHIN_S, self._refresh_overdue)
 
     def _refresh_overdue(self) -> None:
         if self.open:

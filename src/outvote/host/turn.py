@@ -196,6 +196,7 @@ class Turn:
         queued = self._requests_of.get(client, 0)
         if queued >= OUTSTANDING_MAX:
             self._count("requests_refused_busy")
+            self._repeats.take(client, self.core.now)
             return Refusal(number, f"busy: {OUTSTANDING_MAX} requests of yours came at once")
         self._requests_of[client] = queued + 1
         self._requests.append(request)
@@ -279,7 +280,7 @@ class Turn:
                 self._handle(sender, message, seal)
         if self._requests:
             requests, self._requests, self._requests_of = self._requests, [], {}
-            core.submit([request for request in requests if self._genuine_request(request)])
+            core.submit(self._genuine_requests(requests))
 
     def _may_vouch(self) -> bool:
         """Whether there is the digest of a state that a crash could not take away: its log begins on our disk."""
@@ -318,6 +319,20 @@ class Turn:
                 return False
             see(*claim)
         return True
+
+    def _genuine_requests(self, requests: Sequence[Request]) -> list[Request]:
+        """Without those that the core has no room for: a client that floods is not paid a signature check for each."""
+        room: dict[ClientId, int] = {}
+        genuine = []
+        for request in requests:
+            left = room.setdefault(request.client, self.core.room(request.client))
+            if left <= 0:
+                self._count("requests_without_room")
+                self._repeats.take(request.client, self.core.now)
+            elif self._genuine_request(request):
+                room[request.client] = left - 1
+                genuine.append(request)
+        return genuine
 
     def _genuine_request(self, request: Request) -> bool:
         if self._opener.opens(request.claim()):

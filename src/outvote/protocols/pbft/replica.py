@@ -104,6 +104,9 @@ class PbftReplica(Core):
                 self.out.hints.append((state.leader(), Forward(request)))
         self._settle()
 
+    def room(self, client: ClientId) -> int:
+        return self.state.pool.room(client)
+
     def admits(self, sender: ReplicaId, message: Message) -> bool:
         return admission.admits(self.state, sender, message)
 
