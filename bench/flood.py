@@ -72,7 +72,8 @@ def prepared(directory: Path, kind: str) -> list[bytes]:
         seal = sealer.seal(RequestStatement(keys.party, number, acknowledged, (operation,)))
         if kind == "forged":
             seal = index.to_bytes(4, "big") + seal[4:]
-        frames.append(frame(encode_client_message(Submit(Request(keys.party, number, acknowledged, (operation,), seal)))))
+        request = Request(keys.party, number, acknowledged, (operation,), seal)
+        frames.append(frame(encode_client_message(Submit(request))))
     return frames
 
 

@@ -40,14 +40,14 @@ def test_every_replica_is_restarted_in_turn_and_the_cluster_goes_on(tmp_path: Pa
 
 
 def test_a_recovery_that_takes_too_long_is_an_alert_and_the_next_waits(tmp_path: Path) -> None:
-    with supervised(tmp_path, "--rejuvenate", "12", "--recovery-bound", "0.5") as running:
+    with supervised(tmp_path, "--rejuvenate", "24", "--recovery-bound", "0.5") as running:
         running.await_said("serving at", 4)
         (tmp_path / "c" / "replica-0" / "signing.key").rename(tmp_path / "taken.key")
         running.await_said("ALERT: replica 0 has not recovered within 0.5 s of its rejuvenation")
         told = outvote("status", "--cluster", "c", cwd=tmp_path, code=1)
         assert "ALERT: replica 0 has not recovered" in told.stdout
         assert "3 of 4 replicas answer" in told.stdout
-        assert "window of vulnerability: at most 1 may become faulty in any 12.5 s" in told.stdout
+        assert "window of vulnerability: at most 1 may become faulty in any 24.5 s" in told.stdout
         running.await_said("replica 0 stays down")
         assert "replica 1 is rejuvenated" not in running.said()
         assert json.loads((tmp_path / "c" / "rejuvenation.json").read_text())["alerts"] == 1
