@@ -11,8 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
+from outvote.core.facts import Facts
 from outvote.core.occasion import Lie
 from outvote.errors import Mistake
+from outvote.protocols.generals import facts as generals_facts
+from outvote.protocols.pbft import facts as pbft_facts
 from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
 from outvote.protocols.pbft import rounds as pbft_rounds
@@ -71,6 +74,7 @@ class Protocol(NamedTuple):
     ordering_phase: int  # the first in which a view orders requests
     insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
+    facts: Facts | None = None  # for docs/protocols.md, whose test demands them
 
 
 def _make_pbft(
@@ -120,6 +124,7 @@ PBFT: Final = Protocol(
         fruitless_views_max=pbft_insight.fruitless_views_max,
     ),
     expected_marks=pbft_records.MARKS,
+    facts=pbft_facts.SIGNED,
 )
 
 PBFT_AUTHENTICATORS: Final = PBFT._replace(
@@ -139,9 +144,17 @@ PBFT_AUTHENTICATORS: Final = PBFT._replace(
         relies_on=unsigned_insight.relies_on,
         sizes=unsigned_insight.sizes,
     ),
+    facts=pbft_facts.AUTHENTICATED,
 )
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS)}
+
+# Also of algorithms that replicate nothing: the generals agree on one order.
+FACTS: Final[Mapping[str, Facts]] = {
+    **{name: one.facts for name, one in PROTOCOLS.items() if one.facts is not None},
+    "OM(m)": generals_facts.ORAL,
+    "SM(m)": generals_facts.SIGNED,
+}
 
 
 def protocol(name: str) -> Protocol:
