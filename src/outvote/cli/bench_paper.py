@@ -221,6 +221,24 @@ async def _measure_form(
     return _with_predictions(form, costs, latency_s, rate)
 
 
+def costs_here(where: Path, operations: int = 60) -> Costs:
+    """What one of each thing costs on this machine: alone, and between this process and one replica's. Takes seconds.
+    `where`: an empty directory, on the file system that the log shall be measured on."""
+    computing = measure_computing(where)
+    latency_s: dict[str, float] = {}
+
+    async def measure() -> None:
+        async with (
+            _running(where, "alone", 1, None, Settings(("signatures",), "tls", operations, 1.0), "signatures") as alone,
+            await Client.connect(alone.directory, machine=NullService) as client,
+        ):
+            for name, size in SIZES.items():
+                latency_s[name] = await _latency_s(client, "read", size, operations)
+
+    run_loop(measure())
+    return with_messages(computing, {SIZES[name]: seconds for name, seconds in latency_s.items()})
+
+
 def _with_predictions(
     form: Form, costs: Costs, latency_s: dict[tuple[str, str], float], rate: dict[str, float]
 ) -> FormResult:

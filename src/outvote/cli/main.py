@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from outvote.cli import bench_command, endings, generals_command
+from outvote.cli import advise_command, bench_command, endings, generals_command
 from outvote.errors import OutvoteError
 
 _EPILOG: Final = (
@@ -535,6 +535,7 @@ def replay(
 
 app.add_typer(bench_command.app, name="bench", rich_help_panel=_TEST)
 app.add_typer(generals_command.app, name="generals", rich_help_panel=_DECIDE)
+app.command(rich_help_panel=_DECIDE, epilog=advise_command.EPILOG)(advise_command.advise)
 
 
 def main() -> None:
