@@ -49,8 +49,9 @@ def test_the_chapters_cases(told: Answers, answer: str, because: str) -> None:
 
 def test_one_program_everywhere_is_always_told() -> None:
     """Nobody is sold replicas against a bug that all of them have."""
-    for said in product((False, True), repeat=5):
-        told = Answers(*said, True)
+    either = (False, True)
+    for owners, adversary, regulation, accidents, hardware in product(either, either, either, either, either):
+        told = Answers(owners, adversary, regulation, accidents, hardware, same_code=True)
         if not (told.trusted_hardware and advise(told).answer == RAFT and told.adversary):
             assert "same program" in " ".join((*advise(told).reasons, *advise(told).cautions)), told
         parted = told._replace(same_code=False)
