@@ -1,6 +1,6 @@
 """Every seed of the CI run under three hash seeds, each in a process of its own: equal trace digests.
 
-Takes the time of three CI swarms. `make determinism` calls it; the test suite does the same with thirty seeds.
+Takes the time of three CI swarms. `make determinism` calls it; the test suite does the same with twelve seeds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A seed is one run: many seeds, in three processes with a PYTHONHASHSEED of their own, give the same digests."""
+"""A seed is one run: in three processes, each with a PYTHONHASHSEED of its own, it gives the same digest.
+
+`make determinism` does the same with all seeds of CI.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from outvote.simulator.runs import run_seed
 from outvote.simulator.swarm import draw
 
 SOURCES = Path(outvote.__file__).parent.parent
-SEEDS = tuple(seed for seed in range(700, 760) if draw(seed).n < 10)[:30]
+SEEDS = tuple(seed for seed in range(700, 760) if draw(seed).n < 10)[:12]
 PROGRAM = f"""
 from outvote.simulator.runs import run_seed
 for seed in {SEEDS}:

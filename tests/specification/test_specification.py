@@ -56,8 +56,8 @@ def test_the_reductions_change_no_verdict_without_proofs_either() -> None:
     assert whole.is_complete
     assert whole.broken == ""
     for _, choice in PLANTED_UNPROVEN:
-        reduced = [explore(AuthenticatorSpecification((0, 1), (one,), choice)) for one in (0, 1, 3)]
-        wholes = [explore(AuthenticatorSpecification((0, 1), (one,), choice), reduces=False) for one in (0, 1, 3)]
+        reduced = [explore(AuthenticatorSpecification((0, 1), (one,), choice)) for one in (0, 1)]
+        wholes = [explore(AuthenticatorSpecification((0, 1), (one,), choice), reduces=False) for one in (0, 1)]
         assert [bool(one.broken) for one in reduced] == [bool(one.broken) for one in wholes]
 
 
