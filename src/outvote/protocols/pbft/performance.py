@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 EVERYBODY: Final = 0  # no client's number: the debt for keeping all waiting
 EIGHTHS: Final = 8  # tolerance is counted in eighths of the time that agreement takes
 TOLERANCE_FIRST: Final = 2 * EIGHTHS  # when a view begins
-TOLERANCE_LAST: Final = EIGHTHS  # once the demand is raised in full, where no other view did better
-TOLERANCE_MIN: Final = 3 * EIGHTHS // 4  # however well another view did: half is what honest primaries take
+TOLERANCE_LAST: Final = EIGHTHS  # once the demand is raised in full, where all other views did no better
+TOLERANCE_MIN: Final = 3 * EIGHTHS // 4  # where there is no other view, or however well it did: honest ones take half
 FLOOR_PERCENT: Final = 90  # of the throughput of the best of the last n views
 ROUNDS_MIN: Final = 16  # measured in a view, before it counts as an example
 STEP_TIMEOUTS: Final = 1  # view timeouts between two steps of the demand
-SLACK_SHARE: Final = 500  # of the view timeout, 2 ms of 1 s: what schedulers and collectors of garbage take
+SLACK_SHARE: Final = 500  # of the view timeout, 2 ms of 1 s, are always allowed: schedulers, collectors of garbage
 HICCUP_SHARE: Final = 2  # one wait counts half a budget at most: a single one is the view timer's affair
 CALM_BUDGETS: Final = 16  # so many budgets without a complaint, and rotations count for half
 DEBTORS_MAX: Final = 256  # clients to whom this primary owes; for more there is the view timer
@@ -102,13 +102,13 @@ def allowance_ns(performance: Performance, config: PbftConfig) -> Nanos:
     if not performance.agreement_ns:
         return config.view_timeout_ns // 4
     tolerance = performance.tolerance * (1 + performance.rotations)
-    return min(performance.agreement_ns * tolerance // EIGHTHS + slack, config.view_timeout_ns)
+    return min(max(performance.agreement_ns * tolerance // EIGHTHS, slack), config.view_timeout_ns)
 
 
 def tolerance_floor(performance: Performance) -> int:
     """With k waiting and a agreeing, throughput is 1 / (a + k): 90 % of the best view allows (a + k_best) / 0.9 - a."""
     if not performance.past:
-        return TOLERANCE_LAST
+        return TOLERANCE_MIN
     allowed = -(-(EIGHTHS + min(performance.past)) * 100 // FLOOR_PERCENT) - EIGHTHS
     return max(TOLERANCE_MIN, min(allowed, TOLERANCE_LAST))
 
