@@ -24,6 +24,10 @@ class Lie(OutvoteError):
     """Input from outside that no correct party would send: malformed, oversized, forged or out of place."""
 
 
+class OtherVersion(Lie):
+    """The other end is genuine, and speaks no wire format that we speak."""
+
+
 class BrokenStorage(OutvoteError):
     """The disk failed, or returned something other than what was written; the text names the file."""
 

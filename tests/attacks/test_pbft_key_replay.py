@@ -16,6 +16,7 @@ from outvote.configuration.files import create_cluster, load_replica_keys
 from outvote.configuration.genesis import genesis_from_toml
 from outvote.host.inline import Quiet
 from outvote.host.links import Links
+from outvote.storage.ceiling import DurableCeiling
 from outvote.transport import keyed
 
 DEADLINE_S = 20.0
@@ -55,7 +56,14 @@ class Witness(Quiet):
         self.lies.append(text)
 
 
-def _links(directory: Path, number: int, ports: list[int], heard: list[bytes], observer: Witness) -> Links:
+def links_of(
+    directory: Path,
+    number: int,
+    ports: list[int],
+    heard: list[bytes],
+    observer: Witness,
+    ceiling: DurableCeiling | None = None,
+) -> Links:
     text = (directory / "cluster.toml").read_text()
     for replica, port in enumerate(ports):
         text = text.replace(f"port = {7000 + replica}\n", f"port = {port}\n")
@@ -66,6 +74,7 @@ def _links(directory: Path, number: int, ports: list[int], heard: list[bytes], o
         observer,
         on_replica_frame=lambda _replica, body: heard.append(body),
         on_client_message=lambda _client, _message: None,
+        ceiling=ceiling,
     )
 
 
@@ -79,42 +88,42 @@ async def _attack(directory: Path) -> None:
     tapped = tapping.sockets[0].getsockname()[1]
     heard: list[bytes] = []
     victim, speaker = Witness(), Witness()
-    receiving = _links(directory, 1, [1, port], heard, victim)
-    sending = _links(directory, 0, [2, tapped], [], speaker)
+    receiving = links_of(directory, 1, [1, port], heard, victim)
+    sending = links_of(directory, 0, [2, tapped], [], speaker)
     try:
         await receiving.listener.start("127.0.0.1", port)
         await sending.start()
         sending.send(1, b"a vote of the old epoch")
-        await _until(lambda: heard == [b"a vote of the old epoch"])
+        await until(lambda: heard == [b"a vote of the old epoch"])
         old_record = tap.recorded[-1]
         recording = b"".join(tap.recorded)
         before = victim.counters["session_keys"]
         sending.refresh_keys()
-        await _until(lambda: victim.counters["session_keys"] == before + 1)
+        await until(lambda: victim.counters["session_keys"] == before + 1)
         sending.send(1, b"under the new keys")
-        await _until(lambda: heard[1:] == [b"under the new keys"])
+        await until(lambda: heard[1:] == [b"under the new keys"])
 
         _, stranger = await asyncio.open_connection("127.0.0.1", port)
         stranger.write(recording)
-        await _until(lambda: len(victim.lies) == 1)
+        await until(lambda: len(victim.lies) == 1)
         assert "counter is not above its last one" in victim.lies[0]
 
         assert tap.into is not None
         tap.into.write(old_record)
-        await _until(lambda: len(victim.lies) == 2)
+        await until(lambda: len(victim.lies) == 2)
         assert "under old keys" in victim.lies[1]
         assert heard[2:] == []
 
-        await _until(lambda: speaker.counters.get("link_up", 0) >= 2)
+        await until(lambda: speaker.counters.get("link_up", 0) >= 2)
         sending.send(1, b"after the attack")
-        await _until(lambda: heard[2:] == [b"after the attack"])
+        await until(lambda: heard[2:] == [b"after the attack"])
     finally:
         await sending.stop()
         await receiving.stop()
         tapping.close()
 
 
-async def _until(condition: object) -> None:
+async def until(condition: object) -> None:
     assert callable(condition)
     async with asyncio.timeout(DEADLINE_S):
         while not condition():  # noqa: ASYNC110 - conditions are of many kinds, and this is a test

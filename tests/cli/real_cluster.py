@@ -59,11 +59,13 @@ def outvote(
     return done
 
 
-def start(arguments: Sequence[str | Path], log: Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+def start(
+    arguments: Sequence[str | Path], log: Path, cwd: Path | None = None, program: Sequence[str] = OUTVOTE
+) -> subprocess.Popen[bytes]:
     """A command that goes on; what it prints goes to `log`."""
     with log.open("ab") as output:
         return subprocess.Popen(
-            [*OUTVOTE, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd
+            [*program, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=cwd
         )
 
 
@@ -104,9 +106,10 @@ class RealCluster:
     def said(self, replica: int) -> str:
         return self.log(replica).read_text()
 
-    def launch(self, replica: int) -> subprocess.Popen[bytes]:
+    def launch(self, replica: int, program: Sequence[str] = OUTVOTE) -> subprocess.Popen[bytes]:
         self.log(replica).write_text("")
-        process = start(("run", self.directory, "--replica", str(replica)), self.log(replica))
+        arguments = ("run", self.directory, "--replica", str(replica))
+        process = start(arguments, self.log(replica), program=program)
         self._processes[replica] = process
         return process
 

@@ -11,7 +11,11 @@ from outvote.crypto import key_exchange
 from outvote.crypto.key_exchange import (
     COUNTER_MAX,
     EXCHANGE_BYTES_MAX,
+    FORMAT_CHARACTERS_MAX,
+    FORMATS_MAX,
+    RESERVED_AHEAD,
     AcceptingExchange,
+    Ceiling,
     Counters,
     DialingExchange,
     Identity,
@@ -20,20 +24,29 @@ from outvote.crypto.key_exchange import (
 )
 from outvote.crypto.keys import signing_key_from_seed
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
-from outvote.errors import Lie
+from outvote.errors import Lie, OtherVersion
+from outvote.types import SECOND
 
 CLUSTER = bytes(range(32))
 DIALER, ACCEPTER, STRANGER = 1, 2, 9
+FORMATS = ("outvote/1",)
 NOW = 1_700_000_000_000_000_000
 
 
-def identity(party: int, cluster: bytes = CLUSTER, epoch: int = 3, key_of: int | None = None) -> Identity:
+def identity(
+    party: int,
+    cluster: bytes = CLUSTER,
+    epoch: int = 3,
+    key_of: int | None = None,
+    formats: tuple[str, ...] = FORMATS,
+    ceiling: Ceiling | None = None,
+) -> Identity:
     """`key_of`: signs with another party's key, as an impostor does."""
     keys = {number: signing_key_from_seed(bytes((number,)) * 32) for number in range(4)}
     mine = signing_key_from_seed(bytes((party if key_of is None else key_of,)) * 32)
     seal_domain = domain(cluster, epoch)
     opener = Ed25519Opener(seal_domain, {number: key.public for number, key in keys.items()})
-    return Identity(party, seal_domain, Ed25519Sealer(seal_domain, mine), opener)
+    return Identity(party, seal_domain, Ed25519Sealer(seal_domain, mine), opener, formats, ceiling)
 
 
 def exchange(dialer: Identity, accepter: Identity, wall: int = NOW) -> tuple[SessionKeys, SessionKeys]:
@@ -163,7 +176,7 @@ def test_an_answer_fits_one_offer_only() -> None:
 def test_an_ephemeral_key_of_small_order_is_refused(public: bytes) -> None:
     """It is signed by a party of the cluster, which is Byzantine then."""
     dialer = identity(DIALER)
-    new_key = NewKey(DIALER, ACCEPTER, NOW, public, b"")
+    new_key = NewKey(DIALER, ACCEPTER, NOW, public, b"", FORMATS)
     offer = msgspec.msgpack.encode((new_key, dialer.sealer.seal(new_key)))
     with pytest.raises(Lie, match="small order"):
         AcceptingExchange(identity(ACCEPTER), offer, NOW)
@@ -172,7 +185,7 @@ def test_an_ephemeral_key_of_small_order_is_refused(public: bytes) -> None:
 @pytest.mark.parametrize("counter", [0, -1, COUNTER_MAX + 1])
 def test_a_counter_outside_its_range_is_refused(counter: int) -> None:
     dialer = identity(DIALER)
-    new_key = NewKey(DIALER, ACCEPTER, counter, crypto_scalarmult_base(b"s" * 32), b"")
+    new_key = NewKey(DIALER, ACCEPTER, counter, crypto_scalarmult_base(b"s" * 32), b"", FORMATS)
     offer = msgspec.msgpack.encode((new_key, dialer.sealer.seal(new_key)))
     with pytest.raises(Lie, match="counter"):
         AcceptingExchange(identity(ACCEPTER), offer, NOW)
@@ -186,10 +199,21 @@ def test_the_answering_side_has_a_counter_too() -> None:
             counters.accept(ACCEPTER, refused)
     counters.accept(ACCEPTER, 6)
     dialer = identity(DIALER)
-    dialer.counters.accept(ACCEPTER, NOW + 10)
+    dialer.counters.accept(ACCEPTER, NOW + 10, answers=True)
     dialing = DialingExchange(dialer, ACCEPTER, NOW)
     with pytest.raises(Lie, match="not above its last"):
         dialing.answered(AcceptingExchange(identity(ACCEPTER), dialing.offer, NOW).answer)
+
+
+def test_two_that_dial_each_other_at_once_both_get_through() -> None:
+    """The answer of one has a higher counter than its offer, and may come first."""
+    one, other = identity(DIALER), identity(ACCEPTER)
+    forth, back = DialingExchange(one, ACCEPTER, NOW), DialingExchange(other, DIALER, NOW)
+    at_other, at_one = AcceptingExchange(other, forth.offer, NOW), AcceptingExchange(one, back.offer, NOW)
+    proof_of_other, _ = back.answered(at_one.answer)
+    proof_of_one, _ = forth.answered(at_other.answer)
+    at_other.proven(proof_of_one)
+    at_one.proven(proof_of_other)
 
 
 def test_a_statement_of_the_exchange_opens_as_nothing_else() -> None:
@@ -197,6 +221,101 @@ def test_a_statement_of_the_exchange_opens_as_nothing_else() -> None:
     tags = {kind.__struct_config__.tag for kind in (key_exchange.NewKey, key_exchange.KeyProof)}
     assert tags == {"new key", "key proof"}
     me = identity(DIALER)
-    new_key = NewKey(DIALER, ACCEPTER, NOW, bytes(32), b"")
+    new_key = NewKey(DIALER, ACCEPTER, NOW, bytes(32), b"", FORMATS)
     proof = key_exchange.KeyProof(DIALER, ACCEPTER, bytes(32))
     assert not me.opener.opens(Claim(DIALER, proof, me.sealer.seal(new_key)))
+
+
+def rewritten(step: bytes, formats: tuple[str, ...]) -> bytes:
+    """As somebody in the middle would have it: the same NEW-KEY and signature, other wire formats."""
+    new_key, seal = msgspec.msgpack.decode(step)
+    return msgspec.msgpack.encode(([*new_key[:-1], formats], seal))
+
+
+def test_nobody_in_the_middle_talks_both_sides_into_an_older_format() -> None:
+    newer = ("outvote/2", "outvote/1")
+    dialer, accepter = identity(DIALER, formats=newer), identity(ACCEPTER, formats=newer)
+    dialing = DialingExchange(dialer, ACCEPTER, NOW)
+    for stripped in (("outvote/1",), ("outvote/1", "outvote/2"), ()):
+        with pytest.raises(Lie, match="did not sign"):
+            AcceptingExchange(accepter, rewritten(dialing.offer, stripped), NOW)
+    accepting = AcceptingExchange(accepter, dialing.offer, NOW)
+    for stripped in (("outvote/1",), ()):
+        with pytest.raises(Lie, match="did not sign"):
+            dialing.answered(rewritten(accepting.answer, stripped))
+    proof, _ = dialing.answered(accepting.answer)
+    accepting.proven(proof)
+    assert dialing.format == accepting.format == "outvote/2"
+
+
+def test_both_sides_choose_the_dialing_sides_best() -> None:
+    dialing = DialingExchange(identity(DIALER, formats=("a/3", "a/2", "a/1")), ACCEPTER, NOW)
+    accepting = AcceptingExchange(identity(ACCEPTER, formats=("a/1", "a/2")), dialing.offer, NOW)
+    dialing.answered(accepting.answer)
+    assert dialing.format == accepting.format == "a/2"
+
+
+def test_without_a_format_in_common_both_are_told_by_the_others_signature() -> None:
+    dialing = DialingExchange(identity(DIALER, formats=("a/9", "a/8")), ACCEPTER, NOW)
+    accepting = AcceptingExchange(identity(ACCEPTER), dialing.offer, NOW)
+    with pytest.raises(OtherVersion, match="party 1 speaks a/9 or a/8, and this one outvote/1; install"):
+        assert accepting.format
+    with pytest.raises(OtherVersion, match="party 2 speaks outvote/1, and this one a/9 or a/8; install"):
+        dialing.answered(accepting.answer)
+
+
+@pytest.mark.parametrize(
+    "formats", [("a",) * (FORMATS_MAX + 1), ("",), ("a" * (FORMAT_CHARACTERS_MAX + 1),), ("\x1b[",)]
+)
+def test_wire_formats_that_are_no_names_are_refused(formats: tuple[str, ...]) -> None:
+    dialer = identity(DIALER)
+    new_key = NewKey(DIALER, ACCEPTER, NOW, crypto_scalarmult_base(b"s" * 32), b"", formats)
+    offer = msgspec.msgpack.encode((new_key, dialer.sealer.seal(new_key)))
+    with pytest.raises(Lie, match="formats are no names"):
+        AcceptingExchange(identity(ACCEPTER), offer, NOW)
+
+
+def test_the_longest_exchange_fits_its_bound() -> None:
+    formats = tuple(str(number) * FORMAT_CHARACTERS_MAX for number in range(FORMATS_MAX))
+    dialing = DialingExchange(identity(DIALER, formats=formats), ACCEPTER, COUNTER_MAX - 1)
+    accepting = AcceptingExchange(identity(ACCEPTER, formats=formats), dialing.offer, COUNTER_MAX - 1)
+    assert max(len(dialing.offer), len(accepting.answer)) <= EXCHANGE_BYTES_MAX - 40
+    dialing.answered(accepting.answer)
+
+
+class Kept:
+    """A ceiling in memory."""
+
+    def __init__(self) -> None:
+        self.writes: list[int] = []
+
+    def read(self) -> int:
+        return self.writes[-1] if self.writes else 0
+
+    def raise_to(self, ceiling: int) -> None:
+        self.writes.append(ceiling)
+
+
+def test_counters_rise_across_restarts_though_the_clock_was_set_back() -> None:
+    kept = Kept()
+    accepter = identity(ACCEPTER)
+    exchange(identity(DIALER, ceiling=kept), accepter, NOW)
+    for hours in (1, 2, 3):
+        exchange(identity(DIALER, ceiling=kept), accepter, NOW - hours * 3600 * SECOND)
+    with pytest.raises(Lie, match="counter is not above"):
+        exchange(identity(DIALER), accepter, NOW - 3600 * SECOND)
+
+
+def test_no_counter_is_used_before_a_ceiling_above_it_is_durable() -> None:
+    kept = Kept()
+    counters = Counters(kept)
+    used = [counters.next(NOW + step * SECOND) for step in range(25)]
+    assert used == sorted(set(used))
+    assert kept.writes == [NOW + RESERVED_AHEAD, NOW + 11 * SECOND + RESERVED_AHEAD, NOW + 22 * SECOND + RESERVED_AHEAD]
+
+    class Failing(Kept):
+        def raise_to(self, ceiling: int) -> None:
+            raise OSError
+
+    with pytest.raises(OSError):
+        Counters(Failing()).next(NOW)

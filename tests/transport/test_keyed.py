@@ -10,20 +10,21 @@ from outvote.configuration.files import create_cluster, load_replica_keys
 from outvote.crypto.key_exchange import Identity
 from outvote.crypto.keys import signing_key_from_seed
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
-from outvote.errors import Lie
+from outvote.errors import Lie, OtherVersion
 from outvote.transport import keyed
 from outvote.transport.keyed import HEADER_BYTES, RECORD_BYTES_MAX, KeyedChannel, KeyedSide
 from outvote.transport.tls import PinnedCertificates, TlsSide
 
 DIALER, ACCEPTER = 0, 1
 MAC_BYTES = 16
+FORMATS = ("outvote/1",)
 
 
-def identity(party: int) -> Identity:
+def identity(party: int, formats: tuple[str, ...] = FORMATS) -> Identity:
     seal_domain = domain(bytes(32), 0)
     keys = {number: signing_key_from_seed(bytes((number + 1,)) * 32) for number in range(3)}
     opener = Ed25519Opener(seal_domain, {number: key.public for number, key in keys.items()})
-    return Identity(party, seal_domain, Ed25519Sealer(seal_domain, keys[party]), opener)
+    return Identity(party, seal_domain, Ed25519Sealer(seal_domain, keys[party]), opener, formats)
 
 
 def settle(first: KeyedChannel, second: KeyedChannel) -> tuple[bytes, bytes]:
@@ -44,6 +45,29 @@ def pair() -> tuple[KeyedChannel, KeyedChannel]:
     assert accepter.established
     assert (dialer.identity(), accepter.identity()) == (ACCEPTER, DIALER)
     return dialer, accepter
+
+
+def test_the_best_wire_format_that_both_speak_is_taken() -> None:
+    """One replica is upgraded, the next is not yet."""
+    newer = ("outvote/2", "outvote/1")
+    for dials, accepts in ((newer, FORMATS), (FORMATS, newer)):
+        dialer = KeyedSide(identity(DIALER, dials), ACCEPTER).open()
+        accepter = KeyedSide(identity(ACCEPTER, accepts), None).open()
+        assert dialer.format == accepter.format == ""
+        settle(dialer, accepter)
+        assert dialer.format == accepter.format == "outvote/1"
+        assert accepter.receive(dialer.encrypt(b"one")) == b"one"
+
+
+def test_no_wire_format_in_common_is_refused_by_both_with_a_sentence() -> None:
+    dialer = KeyedSide(identity(DIALER, ("outvote/9",)), ACCEPTER).open()
+    accepter = KeyedSide(identity(ACCEPTER), None).open()
+    with pytest.raises(OtherVersion, match="party 0 speaks outvote/9, and this one outvote/1; install the same"):
+        accepter.receive(dialer.take())
+    with pytest.raises(OtherVersion, match="version of outvote: party 1 speaks outvote/1, and this one outvote/9"):
+        dialer.receive(accepter.take())
+    assert not dialer.established
+    assert not accepter.established
 
 
 @pytest.fixture
@@ -143,11 +167,11 @@ def test_a_man_in_the_middle_without_an_identity_key_gets_nowhere() -> None:
         dialer.receive(middle_as_accepter.take())
 
 
-def _other_key() -> tuple[bytes, Ed25519Sealer, Ed25519Opener]:
+def _other_key() -> tuple[bytes, Ed25519Sealer, Ed25519Opener, tuple[str, ...]]:
     own = identity(2)
     seal_domain = domain(bytes(32), 0)
     assert isinstance(own.opener, Ed25519Opener)
-    return seal_domain, Ed25519Sealer(seal_domain, signing_key_from_seed(b"m" * 32)), own.opener
+    return seal_domain, Ed25519Sealer(seal_domain, signing_key_from_seed(b"m" * 32)), own.opener, FORMATS
 
 
 def test_a_middle_that_only_passes_on_the_exchange_has_no_keys() -> None:

@@ -22,9 +22,9 @@ from outvote.configuration.files import (
     load_genesis,
     load_replica_keys,
 )
-from outvote.errors import Lie, Mistake
+from outvote.errors import Lie, Mistake, OtherVersion
 from outvote.transport import tls
-from outvote.transport.tls import OtherVersion, PinnedCertificates, TlsChannel, TlsSide
+from outvote.transport.tls import PinnedCertificates, TlsChannel, TlsSide
 from outvote.types import FIRST_CLIENT
 
 

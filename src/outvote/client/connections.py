@@ -15,10 +15,9 @@ import msgspec
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.crypto.key_exchange import SessionKeys
-from outvote.errors import Lie
+from outvote.errors import Lie, OtherVersion
 from outvote.transport.sides import Sides
 from outvote.transport.sockets import tune
-from outvote.transport.tls import OtherVersion
 from outvote.types import ReplicaId
 from outvote.wire.client_messages import (
     OUTSTANDING_MAX,

@@ -8,7 +8,12 @@ Each side signs something that the other made just now, so nothing recorded earl
 secret half of an old ephemeral key may have leaked. Counters rise strictly besides: a NEW-KEY whose counter is not
 above the last one of its sender is refused at once, before an answer is computed. Keys come from HKDF over the shared
 secret, salted with a digest of everything that both have signed: cluster, epoch, both parties and their parts, both
-counters and both ephemeral keys. Each direction and each purpose has a key of its own.
+counters, both ephemeral keys, and the wire formats that each side speaks. Each direction and each purpose has a key of
+its own.
+
+The wire format of what follows is the first of the dialing side's that the accepting side speaks too. Both have signed
+what they speak, so whoever sits between them cannot talk them into an older one; if there is none in common, both are
+told so by the other's own signature. A NEW-KEY itself has one form for ever, or nobody could say so.
 
 Source: Castro and Liskov, "Practical Byzantine Fault Tolerance and Proactive Recovery", TOCS 2002, section 4.3.1; with
 an agreement in place of keys encrypted to each receiver, so that a stolen identity key opens no old traffic.
@@ -26,13 +31,18 @@ from nacl.bindings import crypto_box_keypair, crypto_scalarmult
 from nacl.exceptions import RuntimeError as SodiumRefusal
 
 from outvote.core.contract import Claim, Struct, sealed_bytes
-from outvote.errors import Lie
-from outvote.types import DIGEST_BYTES, SEAL_BYTES, Digest, Nanos, PartyId, Seal
+from outvote.errors import Lie, OtherVersion
+from outvote.types import DIGEST_BYTES, SEAL_BYTES, SECOND, Digest, Nanos, PartyId, Seal
 
 EPHEMERAL_BYTES: Final = 32
 KEY_BYTES: Final = 32
 COUNTER_MAX: Final = (1 << 63) - 1
-EXCHANGE_BYTES_MAX: Final = 256  # of one step; an answer has 160
+# Counters made durable at once: those of ten seconds, so that exchanges cost one sync in that time at most. A restart
+# skips what is left of them, and the clock has caught up ten seconds later.
+RESERVED_AHEAD: Final = 10 * SECOND
+FORMATS_MAX: Final = 4  # the present wire format and those before it, while hosts are upgraded one after the other
+FORMAT_CHARACTERS_MAX: Final = 12
+EXCHANGE_BYTES_MAX: Final = 256  # of one step; an answer has 160, and 13 more for each wire format: 212 at most
 
 _LABEL: Final = b"outvote session keys 1"
 _MALFORMED = (msgspec.DecodeError, RecursionError, UnicodeDecodeError, OverflowError)
@@ -59,6 +69,7 @@ class NewKey(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     counter: int  # above every one that the sender used before
     public: bytes  # the ephemeral X25519 key
     answered: Digest  # of the offer; empty in an offer
+    formats: tuple[str, ...]  # of what follows that the sender speaks, the best first
 
 
 class KeyProof(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="key proof"):
@@ -90,65 +101,99 @@ class SessionKeys(NamedTuple):
         return "SessionKeys(secret)"
 
 
+class Ceiling(Protocol):
+    """What is left of our counters when the process has ended: a number that none of them is above."""
+
+    def read(self) -> int:
+        """0 if there is none."""
+        ...
+
+    def raise_to(self, ceiling: int) -> None:
+        """Durable when this returns."""
+        ...
+
+
 class Counters:
-    """The counters of NEW-KEYs: our own ones, and the last one of everybody else. One entry a party of the genesis:
+    """The counters of NEW-KEYs: our own ones, and the last ones of everybody else, offers apart from answers: two
+    replicas dial each other at the same time, and an answer may overtake an offer. Two entries a party of the genesis:
     whoever has no identity key gets no further than its signature."""
 
-    __slots__ = ("_last", "_own")
+    __slots__ = ("_ceiling", "_durable", "_last", "_own")
 
-    def __init__(self) -> None:
+    def __init__(self, durable: Ceiling | None = None) -> None:
+        self._durable = durable
         self._own = 0
-        self._last: dict[PartyId, int] = {}
+        self._ceiling: int | None = None  # not read yet
+        self._last: dict[tuple[PartyId, bool], int] = {}  # True: of answers
 
     def next(self, wall: Nanos) -> int:
-        """Ours. From the time of day, so that it rises across restarts as well, without a disk."""
+        """Ours: above all that were used before, also by a process whose clock was ahead of this one's. Without a
+        durable ceiling that is as true as the time of day."""
+        if self._ceiling is None:
+            self._ceiling = self._own = self._durable.read() if self._durable is not None else 0
         self._own = max(self._own + 1, wall)
+        if self._own > self._ceiling and self._durable is not None:
+            self._ceiling = self._own + RESERVED_AHEAD
+            self._durable.raise_to(self._ceiling)
         return self._own
 
-    def check(self, party: PartyId, counter: int) -> None:
+    def check(self, party: PartyId, counter: int, answers: bool = False) -> None:
         """Raises Lie for a counter that is not above the party's last one."""
-        if not self._last.get(party, 0) < counter <= COUNTER_MAX:
+        if not self._last.get((party, answers), 0) < counter <= COUNTER_MAX:
             raise Lie(f"a NEW-KEY of party {party} whose counter is not above its last one")
 
-    def accept(self, party: PartyId, counter: int) -> None:
+    def accept(self, party: PartyId, counter: int, answers: bool = False) -> None:
         """From now on, refuse the party's counters up to this one. Raises Lie as `check` does."""
-        self.check(party, counter)
-        self._last[party] = counter
+        self.check(party, counter, answers)
+        self._last[party, answers] = counter
 
 
 class Identity:
     """What a party brings into every exchange."""
 
-    __slots__ = ("counters", "domain", "me", "opener", "sealer")
+    __slots__ = ("counters", "domain", "formats", "me", "opener", "sealer")
 
-    def __init__(self, me: PartyId, seal_domain: bytes, sealer: Sealer, opener: Opener) -> None:
-        """`seal_domain`: of this cluster and epoch, see crypto/seals.py. `opener`: by signatures."""
+    def __init__(
+        self,
+        me: PartyId,
+        seal_domain: bytes,
+        sealer: Sealer,
+        opener: Opener,
+        formats: tuple[str, ...],
+        ceiling: Ceiling | None = None,
+    ) -> None:
+        """`seal_domain`: of this cluster and epoch, see crypto/seals.py. `opener`: by signatures. `formats`: wire
+        formats that we speak, the best first. `ceiling`: of our counters, where there is a disk for it."""
+        assert len(formats) <= FORMATS_MAX
         self.me = me
+        self.formats = formats
         self.domain = seal_domain
         self.sealer = sealer
         self.opener = opener
-        self.counters = Counters()
+        self.counters = Counters(ceiling)
 
 
 class DialingExchange:
     """The side that begins. Good for one exchange."""
 
-    __slots__ = ("_identity", "_ours", "_peer", "_secret", "offer")
+    __slots__ = ("_identity", "_ours", "_peer", "_secret", "format", "offer")
 
     def __init__(self, identity: Identity, peer: PartyId, wall: Nanos) -> None:
         """`wall`: nanoseconds since 1970, for the counter. `offer` is what the peer is to get."""
         self._identity = identity
         self._peer = peer
         public, self._secret = crypto_box_keypair()
-        self._ours = NewKey(identity.me, peer, identity.counters.next(wall), public, b"")
+        self._ours = NewKey(identity.me, peer, identity.counters.next(wall), public, b"", identity.formats)
+        self.format = ""  # agreed on once it is answered
         self.offer = _encode(_Offered(self._ours, identity.sealer.seal(self._ours)))
 
     def answered(self, answer: bytes) -> tuple[bytes, SessionKeys]:
         """The proof that the peer is to get, and the keys. Raises Lie for anything but the peer's answer to this
-        offer."""
+        offer, OtherVersion for one that has no wire format in common with it."""
         identity, ours = self._identity, self._ours
         theirs = _genuine(identity, answer, self._peer, _digest(identity.domain, ours))
-        identity.counters.accept(self._peer, theirs.counter)
+        self.format = _format(ours, theirs, theirs)
+        identity.counters.accept(self._peer, theirs.counter, answers=True)
         agreed = _agreed(identity.domain, ours, theirs)
         proof = identity.sealer.seal(KeyProof(identity.me, self._peer, agreed))
         return proof, _derive(self._secret, theirs.public, agreed)
@@ -157,7 +202,7 @@ class DialingExchange:
 class AcceptingExchange:
     """The side that answers. Good for one exchange. `party` has proven itself only once `proven` has returned."""
 
-    __slots__ = ("_agreed", "_counter", "_identity", "_keys", "answer", "back", "party")
+    __slots__ = ("_agreed", "_counter", "_identity", "_keys", "_offered", "_ours", "answer", "back", "party")
 
     def __init__(self, identity: Identity, offer: bytes, wall: Nanos, party: PartyId | None = None) -> None:
         """`party`: who it must be, if that is known already. Raises Lie for anything but a new offer to us.
@@ -167,7 +212,8 @@ class AcceptingExchange:
         identity.counters.check(theirs.sender, theirs.counter)
         public, secret = crypto_box_keypair()
         answered = _digest(identity.domain, theirs)
-        ours = NewKey(identity.me, theirs.sender, identity.counters.next(wall), public, answered)
+        ours = NewKey(identity.me, theirs.sender, identity.counters.next(wall), public, answered, identity.formats)
+        self._offered, self._ours = theirs, ours
         self._identity = identity
         self._counter = theirs.counter
         self._agreed = _agreed(identity.domain, theirs, ours)
@@ -175,6 +221,12 @@ class AcceptingExchange:
         self.party = theirs.sender
         self.back = self._keys.back  # for what we say from now on, to whoever made the offer
         self.answer = _encode(_Offered(ours, identity.sealer.seal(ours)))
+
+    @property
+    def format(self) -> str:
+        """What the other side will speak, and we too. Raises OtherVersion if there is none in common; there is an
+        `answer` all the same, that tells it so."""
+        return _format(self._offered, self._ours, self._offered)
 
     def proven(self, proof: bytes) -> SessionKeys:
         """The keys, if the offer was made for our answer. Raises Lie otherwise, and if the party has used a newer
@@ -200,12 +252,30 @@ def _genuine(identity: Identity, step: bytes, party: PartyId | None, answered: D
         raise Lie(f"a NEW-KEY of party {new_key.sender} where party {party} should speak")
     if new_key.answered != answered:
         raise Lie("a NEW-KEY that answers another offer")
+    if len(new_key.formats) > FORMATS_MAX or any(not _is_name(name) for name in new_key.formats):
+        raise Lie("a NEW-KEY whose wire formats are no names")
     if len(new_key.public) != EPHEMERAL_BYTES:
         raise Lie(f"an ephemeral key of {len(new_key.public)} bytes")
     if not identity.opener.opens(Claim(new_key.sender, new_key, seal)):
         raise Lie(f"a NEW-KEY in the name of party {new_key.sender} that it did not sign")
     genuine: NewKey = new_key
     return genuine
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= FORMAT_CHARACTERS_MAX and text.isascii() and text.isprintable()
+
+
+def _format(offered: NewKey, answer: NewKey, theirs: NewKey) -> str:
+    """The best that both speak, as the dialing side sees it. `theirs`: the one of the two that is not ours."""
+    for name in offered.formats:
+        if name in answer.formats:
+            return name
+    ours = answer if theirs is offered else offered
+    raise OtherVersion(
+        f"another version of outvote: party {theirs.sender} speaks {' or '.join(theirs.formats) or 'nothing'}, and this"
+        f" one {' or '.join(ours.formats)}; install the same version on both sides"
+    )
 
 
 def _digest(domain: bytes, new_key: NewKey) -> Digest:

@@ -15,6 +15,7 @@ from typing import Final
 
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
+from outvote.crypto.key_exchange import Ceiling
 from outvote.errors import Lie
 from outvote.host.client_gate import ClientGate
 from outvote.host.connection import FrameQueue, SecureConnection
@@ -58,10 +59,11 @@ class Links:
         client_keys: ClientKeys | None = None,
         request_seal_bytes: tuple[int, ...] = (SEAL_BYTES,),
         listen: tuple[str, int] | None = None,
+        ceiling: Ceiling | None = None,
     ) -> None:
         """`keys`: of this replica. `listen`: an address other than the one in the genesis, which the others dial.
-        Raises Mistake if the TLS files do not work. Needs a running event loop."""
-        sides = Sides(genesis, keys)
+        `ceiling`: of its NEW-KEY counters. Raises Mistake if the TLS files do not work. Needs a running event loop."""
+        sides = Sides(genesis, keys, ceiling)
         addresses = genesis.addresses()
         self.me = keys.party
         self._observer = observer

@@ -29,6 +29,7 @@ from outvote.machines.executor import Executor
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.observe.journal import Journal
 from outvote.observe.surroundings import surroundings
+from outvote.storage.ceiling import CEILING_NAME, DurableCeiling
 from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
 from outvote.wire.client_messages import Ask, Read, Submit, ToReplica
@@ -96,6 +97,7 @@ class Node:
             if authenticators is None
             else (SEAL_BYTES, authenticator_bytes(genesis.n)),
             listen=listen,
+            ceiling=DurableCeiling((data or keys.data) / CEILING_NAME, say),
         )
         self._disk = DirectoryDisk(
             data or keys.data, cluster, keys.party, sync=sync, post=self._post, report=say

@@ -76,6 +76,7 @@ class KeyedChannel:
         "_sending",
         "established",
         "finished",
+        "format",
         "keys",
     )
 
@@ -96,6 +97,7 @@ class KeyedChannel:
         self._leaving: list[bytes] = []
         self._moved = False
         self.keys: SessionKeys | None = None
+        self.format = ""  # of frames, as agreed on with the keys
         self.established = False
         self.finished = False
         if self._below is None and self._peer is not None:
@@ -253,12 +255,14 @@ class KeyedChannel:
             expected = self._below.identity()
         exchange = AcceptingExchange(self._identity, offer, time.time_ns(), expected)
         self._leaving.append(self._record(_ANSWER, exchange.answer))
+        self.format = exchange.format  # raises what the answer says too: it leaves before the connection ends
         self._accepting = exchange
         self._send_under(exchange.back)
 
     def _answered(self, exchange: DialingExchange, answer: bytes) -> None:
         proof, keys = exchange.answered(answer)
         self._dialing = None
+        self.format = exchange.format
         self._ended_at = time.monotonic()
         self._receive_under(keys.back)
         self._leaving.append(self._record(_PROOF, proof))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
-from outvote.crypto.key_exchange import Identity
+from outvote.crypto.key_exchange import Ceiling, Identity
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.transport import tls
 from outvote.transport.channel import Side
 from outvote.transport.keyed import KeyedSide
 from outvote.transport.tls import PinnedCertificates, TlsSide
@@ -19,8 +20,8 @@ class Sides:
 
     __slots__ = ("_dialing_tls", "_genesis", "_identity", "_keys")
 
-    def __init__(self, genesis: Genesis, keys: PartyKeys) -> None:
-        """Raises Mistake if the TLS files do not work."""
+    def __init__(self, genesis: Genesis, keys: PartyKeys, ceiling: Ceiling | None = None) -> None:
+        """`ceiling`: of the party's NEW-KEY counters. Raises Mistake if the TLS files do not work."""
         self._genesis = genesis
         self._keys = keys
         self._identity: Identity | None = None
@@ -32,6 +33,8 @@ class Sides:
                 seal_domain,
                 Ed25519Sealer(seal_domain, keys.signing),
                 Ed25519Opener(seal_domain, genesis.public_keys(), _REMEMBERED_OFFERS),
+                tls.WIRE_FORMATS,
+                ceiling,
             )
         if genesis.channel == "tls":
             certificates = genesis.certificates()

@@ -14,21 +14,18 @@ from typing import Final
 
 from outvote.configuration.files import PartyKeys
 from outvote.crypto.key_exchange import SessionKeys
-from outvote.errors import Lie, Mistake
+from outvote.errors import Lie, Mistake, OtherVersion
 from outvote.types import PartyId
 
-# Wire formats that we speak, the best first (ALPN, RFC 7301). A release that changes the format names the old one
-# behind the new one for as long as it speaks both, so replicas can be upgraded one after the other.
+# Wire formats that we speak, the best first: told by ALPN (RFC 7301), and in the NEW-KEYs of keyed channels. A release
+# that changes the format names the old one behind the new one for as long as it speaks both, so replicas can be
+# upgraded one after the other.
 WIRE_FORMATS: Final = ("outvote/1",)
 
 _RECORD_BYTES_MAX: Final = 16_384  # of plaintext in one TLS record
 
 # A handshake with our certificates is 1.5 KB a direction. OpenSSL would take chains of 100 KB from strangers.
 HANDSHAKE_BYTES_MAX: Final = 16_384
-
-
-class OtherVersion(Lie):
-    """The other end is genuine, and speaks no wire format that we speak."""
 
 
 class PinnedCertificates:
