@@ -85,6 +85,35 @@ def test_a_loop_pass_of_frames_is_one_write(cluster: Cluster, run: Run, monkeypa
     run(scenario())
 
 
+def test_what_is_not_urgent_leaves_with_the_next_frame_or_by_itself(
+    cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        at = free_ports(cluster)
+        async with running(at, 0, 1, 2) as (zero, one, two):
+            await eventually(lambda: zero.links.connected() == (1, 2))
+            monkeypatch.setattr(links, "HOLD_S", 3600.0)
+            for replica in (1, 2):
+                zero.links.flush_follows()
+                zero.links.send(replica, b"patient")
+                zero.links.flush(urgent=False)
+            zero.links.flush_follows()
+            zero.links.send(1, b"urgent")
+            assert one.frames == two.frames == []
+            zero.links.flush()
+            await eventually(lambda: len(one.frames) == 2 and len(two.frames) == 1)
+            assert [body for _, body in one.frames] == [b"patient", b"urgent"]
+            monkeypatch.setattr(links, "HOLD_S", 0.01)
+            zero.links._holding.cancel()
+            zero.links._holding = None
+            zero.links.flush_follows()
+            zero.links.send(2, b"alone")
+            zero.links.flush(urgent=False)
+            await eventually(lambda: len(two.frames) == 2)
+
+    run(scenario())
+
+
 def test_a_peer_that_restarts_is_reached_again(cluster: Cluster, run: Run) -> None:
     async def scenario() -> None:
         at = free_ports(cluster)

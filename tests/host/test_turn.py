@@ -27,7 +27,7 @@ from outvote.protocols.pbft.records import Accepted
 from outvote.storage.contract import Ticket
 from outvote.storage.memory import MemoryDisk
 from outvote.types import FIRST_CLIENT, SECOND, ClientId, PartyId, ReplicaId, Seal
-from outvote.wire.client_messages import Ask, Reply, ToClient
+from outvote.wire.client_messages import Ask, Read, Reply, ToClient
 from outvote.wire.codec import Codec, RecordCodec
 
 N = 4
@@ -259,6 +259,26 @@ def tentative_answers_wait_for_the_disk() -> None:
 
 def test_tentative_answers_wait_for_the_disk() -> None:
     tentative_answers_wait_for_the_disk()
+
+
+@pytest.mark.parametrize("waiting", ["nobody", "a receipt", "a read", "the next batch"])
+def test_a_commit_can_wait_if_nobody_waits_for_it(waiting: str) -> None:
+    turn, sent, _ = make_turn(me=0)
+    turn.request(FIRST_CLIENT, request(receipt=waiting == "a receipt"))
+    turn.run()
+    assert turn.urgent, "everybody waits for a proposal"
+    digest = sent.frames[0][1].digest
+    for other in (1, 2):
+        turn.hear(other, sealed(other, Prepare(0, 1, digest)))
+    if waiting == "a read":
+        turn.read(FIRST_CLIENT, Read(1, (INTERFACE.encode("get", ("a",)),), -1))
+    if waiting == "the next batch":
+        turn.request(FIRST_CLIENT, request(2))
+    turn.run()
+    assert sent.kinds()[3:6] == ["Commit"] * 3
+    assert turn.urgent == (waiting != "nobody")
+    turn.run()
+    assert turn.urgent == (waiting == "a read"), "it waits for the COMMITs of others"
 
 
 def replies_of(sent: Sent) -> list[Reply]:

@@ -75,6 +75,21 @@ def test_small_batches_go_one_at_a_time() -> None:
     assert proposed(primary) == [(2, 2)], "what came meanwhile"
 
 
+def test_a_batch_that_is_answered_tentatively_keeps_no_other_waiting() -> None:
+    primary = core(0)
+    primary.submit([request(1)])
+    (first,) = said(primary, PrePrepare)
+    assert isinstance(first, PrePrepare)
+    hear(primary, 0, first)
+    primary.submit([request(2)])
+    primary.out.clear()
+    for sender in (1, 2):
+        hear(primary, sender, Prepare(0, 1, first.digest))
+    assert primary.out.tentative
+    assert primary.state.delivered == 0
+    assert proposed(primary) == [(2, 1)], "though the COMMITs of others may yet be held back"
+
+
 def test_full_batches_follow_each_other_up_to_the_pipelines_depth() -> None:
     primary = core(0, config=ONE_EACH)
     assert ONE_EACH.pipeline == 4

@@ -19,7 +19,7 @@ from outvote.protocols.pbft.performance import (
     Performance,
 )
 from outvote.protocols.pbft.replica import PbftReplica
-from outvote.types import FIRST_CLIENT, MILLISECOND, SECOND, Nanos
+from outvote.types import FIRST_CLIENT, MILLISECOND, NEVER, SECOND, Nanos
 
 AGREEMENT = 4 * MILLISECOND
 
@@ -54,6 +54,35 @@ def serve(
     backup.submit([one])
     backup.now += wait
     order(backup, backup.state.delivered + 1, one, agreement_ns=agreement_ns)
+
+
+def test_agreement_is_measured_up_to_the_tentative_answers() -> None:
+    """COMMITs of others are held back until the primary proposes more: that is no part of agreeing."""
+    backup = core(1)
+    content = Batch(0, (request(),))
+    hear(backup, 0, proposal(0, 1, content))
+    backup.now += AGREEMENT
+    for sender in (1, 2):
+        hear(backup, sender, Prepare(0, 1, digest_of(content)))
+    backup.now += 100 * AGREEMENT
+    for sender in (0, 1, 2):
+        hear(backup, sender, Commit(0, 1, digest_of(content)))
+    assert backup.state.delivered == 1
+    assert backup.state.performance.agreement_ns == AGREEMENT
+
+
+def test_a_proposal_that_is_answered_excuses_nobody_from_the_next() -> None:
+    backup = core(1)
+    content = Batch(0, (request(),))
+    hear(backup, 0, proposal(0, 1, content))
+    backup.submit([request(2)])
+    assert backup.state.performance.waits_since == NEVER, "it goes into the next one"
+    for sender in (1, 2):
+        hear(backup, sender, Prepare(0, 1, digest_of(content)))
+    backup.now += AGREEMENT
+    backup.submit([])
+    assert backup.state.delivered == 0
+    assert backup.state.performance.waits_since != NEVER
 
 
 def debt(backup: PbftReplica, whom: int = EVERYBODY) -> Nanos:

@@ -59,11 +59,14 @@ class Message(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     """A promise to other replicas: once said, it must survive our crash. Subclasses fix an integer `tag`.
 
     `sealed` is False for a promise that is never quoted to a third party: the channel's word about its sender is
-    enough then, as in the MAC form of the protocols, and nobody pays for a signature. `own_mac_suffices` says of its
-    claims that our own entry in an authenticator will do, though it convinces nobody else.
+    enough then, as in the MAC form of the protocols, and nobody pays for a signature. `patient` is True for one that
+    nobody waits for once the clients have the answer tentatively: a host may hold it back for some milliseconds, to let
+    it leave with the next one. `own_mac_suffices` says of its claims that our own entry in an authenticator will do,
+    though it convinces nobody else.
     """
 
     sealed: ClassVar[bool] = True
+    patient: ClassVar[bool] = False
     own_mac_suffices: ClassVar[bool] = False
 
     def statement(self) -> Struct:

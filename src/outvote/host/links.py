@@ -32,6 +32,10 @@ from outvote.wire.frames import FRAME_BYTES_MAX, PREFIX_BYTES
 QUEUE_BYTES_MAX: Final = 16 << 20
 QUEUE_FRAMES_MAX: Final = 4096
 
+# What nobody waits for leaves with the next frame to anybody, or after so long; at most twice that. Longer than an
+# operation takes on a quiet machine, and nothing beside the timeouts of a view.
+HOLD_S: Final = 0.02
+
 _DIAL_TIMEOUT_S: Final = 5.0
 _RETRY_MIN_S: Final = 0.05
 _RETRY_MAX_S: Final = 2.0
@@ -71,6 +75,8 @@ class Links:
         self._listen = listen or addresses[self.me]
         self._scheduled = False
         self._unflushed: dict[OutgoingLink, None] = {}
+        self._flushes = 0  # of frames to replicas
+        self._holding: asyncio.TimerHandle | None = None
         self._dialing: list[asyncio.Task[None]] = []
         self._outgoing: dict[ReplicaId, OutgoingLink] = {
             replica: OutgoingLink(
@@ -110,6 +116,8 @@ class Links:
     async def stop(self) -> None:
         """Hand over what is queued as far as the sockets take it, end all connections, stop listening."""
         self.flush()
+        if self._holding is not None:
+            self._holding.cancel()
         for task in self._dialing:
             task.cancel()
         await asyncio.gather(*self._dialing, return_exceptions=True)
@@ -133,15 +141,28 @@ class Links:
         """The caller is about to queue frames and to call `flush` itself."""
         self._scheduled = True
 
-    def flush(self) -> None:
-        """One write a connection for everything queued since the last flush."""
+    def flush(self, urgent: bool = True) -> None:
+        """One write a connection for everything queued since the last flush; clients, who wait, come first. What is not
+        urgent waits for the next flush that is, or for HOLD_S to pass."""
         self._scheduled = False
-        if self._unflushed:
-            unflushed, self._unflushed = self._unflushed, {}
-            for link in unflushed:
-                if link.connection is not None:
-                    link.connection.flush()
         self.gate.flush()
+        if not self._unflushed:
+            return
+        if not urgent:
+            if self._holding is None:
+                self._holding = self._loop.call_later(HOLD_S, self._held, self._flushes)
+            return
+        self._flushes += 1
+        unflushed, self._unflushed = self._unflushed, {}
+        for link in unflushed:
+            if link.connection is not None:
+                link.connection.flush()
+
+    def _held(self, flushes: int) -> None:
+        """HOLD_S after the first frame was held back; if that has left since, newer ones wait once more at most. So a
+        timer is set every HOLD_S under load, not for each frame."""
+        self._holding = None
+        self.flush(urgent=flushes == self._flushes)
 
     def refresh_keys(self) -> None:
         """Have all session keys agreed on anew: ours for what we send, and those of whoever sends to us."""

@@ -210,7 +210,7 @@ class Node:
         except Exception as error:
             self._fail(error)
             return
-        self._links.flush()
+        self._links.flush(self.turn.urgent)
         if wake_at != self._wake_at:
             self._arm(wake_at)
 

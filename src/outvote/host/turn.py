@@ -34,7 +34,7 @@ from outvote.machines.merkle_image import pages, read_image, salvage
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Recovered, Ticket
-from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
+from outvote.types import NEVER, ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Read, Refusal, ReplyStatement, Report, Unread
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -92,8 +92,9 @@ class Turn:
         self._said_tentatively: Position = 0  # the last position whose answers clients have as tentative ones
         self._fetched: Position = 0  # a state fetched from others: nothing is vouched for before it is stored
         self._notes: list[Record] = []
-        self._parked: deque[tuple[Ticket, ReplicaId, Message]] = deque()
+        self._parked: deque[tuple[Ticket, ReplicaId, Message, bool]] = deque()  # with whether somebody waits for it
         self._ticket: Ticket = 0
+        self.urgent = False  # whether anything that the last run said to other replicas must leave at once
         self._snapshots: dict[Position, Snapshot] = {}
         self._salvaged = EMPTY  # leaves that a crash or a damaged disk left, compared when a state is fetched
         self._checkpoint: tuple[Position, Digest] = (0, b"")
@@ -240,6 +241,7 @@ class Turn:
     def run(self) -> Nanos:
         """Do everything that can be done now. Returns when to be woken, in this clock's nanoseconds."""
         self._disk.check()
+        self.urgent = bool(self._reads) or self._restoring.wake_at < NEVER
         core = self.core
         self._read_clock()
         if core.now >= core.wake_at:
@@ -289,6 +291,7 @@ class Turn:
     def _handle(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
         kind = type(message)
         if kind in TRANSFER_KINDS:
+            self.urgent = True
             self._restoring.take(sender, message)
             return
         claims = message.claims()
@@ -349,6 +352,7 @@ class Turn:
             self._install_fetched()
             return
         for receiver, hint in out.hints:
+            self.urgent = True
             self._count_sent(receiver, hint)
             self.voice.hint(receiver, hint)
         if out.notes:
@@ -360,8 +364,10 @@ class Turn:
                 [encode(record) for record in out.records], [encode(note) for note in self._notes]
             )
             self._notes.clear()
-        for receiver, message in out.messages:
-            self._parked.append((self._ticket, receiver, message))
+        if out.messages:
+            urgent = not (out.tentative and len(out.messages) == 1 and self._can_wait(out.messages[0][1], out.tentative))
+            for receiver, message in out.messages:
+                self._parked.append((self._ticket, receiver, message, urgent))
         if out.undo:
             self._tentative.undo()
             self._unsaid.clear()
@@ -384,13 +390,20 @@ class Turn:
         """Let go of the promises whose records are durable, in order; our own copies become inputs."""
         parked, durable = self._parked, self._disk.durable
         while parked and parked[0][0] <= durable:
-            _, receiver, message = parked.popleft()
+            _, receiver, message, urgent = parked.popleft()
+            self.urgent = self.urgent or urgent
             self._count_sent(receiver, message)
             seal = self.voice.promise(receiver, message)
             if receiver in (ALL, self.me):
                 self._own.append((message, seal))
         while self._unsaid and self._unsaid[0][0] <= durable:
             self._say_tentatively(*self._unsaid.popleft()[1:])
+
+    @staticmethod
+    def _can_wait(message: Message, executed: Sequence[Delivery]) -> bool:
+        """Whether nobody waits for a promise: its clients are content with the tentative answers that follow it, since
+        no receipt is wanted. Alone: whoever says more may have the next batch wait for this."""
+        return message.patient and not any(request.receipt for one in executed for request in one.requests)
 
     def _deliver_one(self, delivery: Delivery) -> None:
         said = delivery.position == self._said_tentatively

@@ -23,7 +23,7 @@ class PbftConfig(msgspec.Struct, frozen=True):
     batch_bytes_max: int = 1024 * 1024
     """Bytes of one batch; must hold one largest request."""
     pipeline: int = 2
-    """Full batches that the primary proposes before the first of them is executed; ones that are not full go alone."""
+    """Full batches that the primary proposes before the first of them is answered; ones that are not full go alone."""
     view_timeout_ns: Nanos = 1000 * MILLISECOND
     """How long an awaited request may take before a replica gives up on the primary."""
     view_timeout_growth_max: int = 16

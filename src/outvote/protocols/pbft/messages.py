@@ -96,10 +96,12 @@ class Prepare(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 class Commit(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
     """Replica to all: I hold a prepared certificate for this and will show it in any view change.
 
-    Nobody ever shows a COMMIT to a third party, so it carries no seal.
+    Nobody ever shows a COMMIT to a third party, so it carries no seal. It may travel with the next batch's messages, if
+    this batch was executed tentatively (Castro and Liskov 2002, section 5.1.2).
     """
 
     sealed: ClassVar[bool] = False
+    patient: ClassVar[bool] = True
 
     view: View
     position: Position

@@ -31,7 +31,7 @@ def try_propose(state: State) -> None:
     while (
         state.pool.has_unproposed()
         and state.next_position <= state.high
-        and worth_proposing(state, state.next_position - state.delivered - 1)
+        and worth_proposing(state, state.next_position - state.answered - 1)
     ):
         requests = state.pool.cut(config.batch_requests_max, config.batch_bytes_max)
         propose(state, state.next_position, Batch(state.wall, requests))
@@ -221,7 +221,7 @@ def deliver_ready(state: State) -> None:
 def deliver(state: State, position: Position, batch: Batch) -> None:
     """Decided, and next in order."""
     state.delivered = position
-    performance.delivered(state, position)
+    performance.answered(state, position)
     for request in batch.requests:
         state.pool.mark_executed(request)
     state.out.deliveries.append(

@@ -51,7 +51,7 @@ class Performance:
     )
 
     def __init__(self) -> None:
-        self.agreement_ns: Nanos = 0  # from a proposal's arrival to its delivery, smoothed; 0: not measured yet
+        self.agreement_ns: Nanos = 0  # from a proposal's arrival to its answers, smoothed; 0: not measured yet
         self.past: list[int] = []  # of the last n views: a mean wait, in eighths of a mean agreement
         self.rotations = 0  # views left for slowness, less what calm has halved
         self.calm_at: Nanos = NEVER
@@ -73,7 +73,7 @@ class Performance:
         self.said_at: Nanos = 0
         self.kept_ns: Nanos = 0  # waiting, in so many
         self.waits = 0
-        self.agreed_ns: Nanos = 0  # between proposal and delivery, in so many
+        self.agreed_ns: Nanos = 0  # between proposal and answers, in so many
         self.rounds = 0
         self.proposed_at.clear()
 
@@ -151,8 +151,8 @@ def proposed(state: State, message: PrePrepare) -> None:
         performance.passes += 1
 
 
-def delivered(state: State, position: Position) -> None:
-    """How long agreement took is what the primary's own part is compared with."""
+def answered(state: State, position: Position) -> None:
+    """Delivered, or executed tentatively: how long agreement took is what the primary's own part is compared with."""
     performance = state.performance
     began = performance.proposed_at.pop(position, None)
     if began is None:
@@ -235,7 +235,7 @@ def excused(state: State) -> bool:
     under way and whatever waits goes into the next one."""
     if state.delivered < state.required_end or max(state.accepted_end, state.delivered) >= state.high:
         return True
-    return state.accepted_end > state.delivered and not passed_over(state.performance, state.config)
+    return state.accepted_end > state.answered and not passed_over(state.performance, state.config)
 
 
 def forward_again(state: State, request: Request) -> None:

@@ -94,6 +94,11 @@ class State:
         """H = h + L"""
         return self.certified.position + self.config.window
 
+    @property
+    def answered(self) -> Position:
+        """Up to here clients have their answers, perhaps as tentative ones."""
+        return max(self.delivered, self.tentative_end)
+
     def leader(self) -> ReplicaId:
         """The primary of the current view."""
         return self.committee.leader(self.view)

@@ -8,6 +8,7 @@ checkpoint.
 from __future__ import annotations
 
 from outvote.core.contract import Delivery
+from outvote.protocols.pbft import performance
 from outvote.protocols.pbft.state import State
 
 
@@ -23,6 +24,7 @@ def offer(state: State) -> None:
     if batch is None or not batch.requests:
         return
     state.tentative_end = position
+    performance.answered(state, position)
     # Who was told of it may ask another client to read: not before it is committed here.
     state.readable_from = max(state.readable_from, position)
     state.out.tentative.append(Delivery(position, batch.time, batch.requests, state.view, False))
