@@ -104,6 +104,7 @@ def test_what_is_not_urgent_leaves_with_the_next_frame_or_by_itself(
             await eventually(lambda: len(one.frames) == 2 and len(two.frames) == 1)
             assert [body for _, body in one.frames] == [b"patient", b"urgent"]
             monkeypatch.setattr(links, "HOLD_S", 0.01)
+            assert zero.links._holding is not None
             zero.links._holding.cancel()
             zero.links._holding = None
             zero.links.flush_follows()

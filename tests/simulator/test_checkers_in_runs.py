@@ -69,7 +69,7 @@ def promises_overtake_the_disk(patch: Patch) -> None:
 
     def release(turn: Turn) -> None:
         while turn._parked:
-            _, receiver, message = turn._parked.popleft()
+            _, receiver, message, _ = turn._parked.popleft()
             turn._own.append((message, turn.voice.promise(receiver, message)))
 
     patch.setattr(Turn, "_release", release)

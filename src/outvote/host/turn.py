@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Record, Request
+from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Outbox, Record, Request
 from outvote.errors import Lie
 from outvote.host.budgets import (
     FORGERIES_BURST,
@@ -365,7 +365,7 @@ class Turn:
             )
             self._notes.clear()
         if out.messages:
-            urgent = not (out.tentative and len(out.messages) == 1 and self._can_wait(out.messages[0][1], out.tentative))
+            urgent = not _can_wait(out)
             for receiver, message in out.messages:
                 self._parked.append((self._ticket, receiver, message, urgent))
         if out.undo:
@@ -398,12 +398,6 @@ class Turn:
                 self._own.append((message, seal))
         while self._unsaid and self._unsaid[0][0] <= durable:
             self._say_tentatively(*self._unsaid.popleft()[1:])
-
-    @staticmethod
-    def _can_wait(message: Message, executed: Sequence[Delivery]) -> bool:
-        """Whether nobody waits for a promise: its clients are content with the tentative answers that follow it, since
-        no receipt is wanted. Alone: whoever says more may have the next batch wait for this."""
-        return message.patient and not any(request.receipt for one in executed for request in one.requests)
 
     def _deliver_one(self, delivery: Delivery) -> None:
         said = delivery.position == self._said_tentatively
@@ -506,3 +500,10 @@ class Turn:
         kind = type(message)
         self._sent[kind] = self._sent.get(kind, 0) + (len(self.voice.others) if receiver == ALL else 1)
 
+
+def _can_wait(out: Outbox) -> bool:
+    """Whether nobody waits for the promise in it: its clients are content with the tentative answers, as no receipt is
+    wanted. One alone: whoever says more may have the next batch wait for this."""
+    if len(out.messages) > 1 or not out.messages[0][1].patient or not out.tentative:
+        return False
+    return not any(request.receipt for one in out.tentative for request in one.requests)

@@ -42,7 +42,7 @@ announced_not_recorded = dropped(Announced)
 def sent_before_synced(patch: pytest.MonkeyPatch) -> None:
     def release(turn: Turn) -> None:
         while turn._parked:
-            _, receiver, message = turn._parked.popleft()
+            _, receiver, message, _ = turn._parked.popleft()
             seal = turn.voice.promise(receiver, message)
             if receiver in (-1, turn.me):
                 turn._own.append((message, seal))
