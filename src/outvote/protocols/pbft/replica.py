@@ -119,11 +119,11 @@ class PbftReplica(Core):
         if admission.early(state, message):
             admission.keep_early(state, sender, message, seal)
             return
-        entered, delivered, tentative_end = (state.view, state.active), state.delivered, state.tentative_end
+        entered, progress = (state.view, state.active), (state.delivered, state.tentative_end)
         kind = type(message)
         handle = state.form.handlers.get(kind) or HANDLERS[kind]
         handle(state, sender, message, seal)
-        if kind in VOTES and state.delivered == delivered and state.tentative_end == tentative_end:
+        if kind in VOTES and (state.delivered, state.tentative_end) == progress:
             return  # nothing to propose and no timer to move: what waits is still the same
         if (state.view, state.active) != entered:
             self._replay_early()
