@@ -11,7 +11,6 @@ import pytest
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Hint, Message, Note, Outbox, Record, Standing, canonical
-from outvote.core.quorums import faults as faults_of
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import PROTOCOLS, Protocol
 from outvote.simulator.plan import Fault, Plan
@@ -23,7 +22,7 @@ from outvote.wire.codec import Codec, RecordCodec
 
 NAMES = sorted(PROTOCOLS)
 SEEDS = (2, 5, 9)  # with crashes, cuts and liars, whatever the swarm drew
-CALLS = ("restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred")
+CALLS = ("restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred", "ask_to_read")
 LANES = ("hints", "records", "notes", "messages", "deliveries", "stable", "transfers", "lies")
 
 
@@ -114,7 +113,7 @@ def lives_of(name: str, seed: int) -> tuple[World, list[Life]]:
         lives.append(Life(protocol.make(me, committee, parameters)))
         return lives[-1].core
 
-    world = World(draw(seed), protocol._replace(make=make))
+    world = World(draw(seed, name), protocol._replace(make=make))
     world.run()
     return world, lives
 
@@ -151,7 +150,9 @@ def test_a_core_restored_from_its_summary_stands_where_it_stood(name: str, seed:
             again = made(name, seed, life.core.me)
             again.restore(*moment.stable, moment.summary)
             stands, stood = again.standing(), moment.standing
-            assert (stands.view, stands.active, stands.stable) == (stood.view, stood.active, stood.stable)
+            assert (stands.view, stands.stable) == (stood.view, stood.stable)
+            if PROTOCOLS[name].insight.log is None:  # an elected leader is unknown after a restart
+                assert stands.active == stood.active
             once = again.summary()
             known = [canonical(record) for record in moment.summary]
             assert all(canonical(record) in known for record in once), "nothing is invented"
@@ -253,7 +254,7 @@ def finishes_by(world: World, at: int) -> bool:
 @pytest.mark.parametrize("n", [4, 7])
 def test_f_crashed_replicas_stop_nobody(name: str, n: int) -> None:
     for first in range(0, n, 2):
-        down = [(first + step) % n for step in range(faults_of(n))]
+        down = [(first + step) % n for step in range(Committee(n, PROTOCOLS[name].tolerates).faults)]
         world = World(plan(n=n, seed=first, faults_end=60 * SECOND), PROTOCOLS[name])
         for replica in down:
             world.after(0, world.replicas[replica].crash)
@@ -264,7 +265,8 @@ def test_f_crashed_replicas_stop_nobody(name: str, n: int) -> None:
 def test_f_silent_replicas_stop_nobody(name: str) -> None:
     for n in (4, 7):
         for first in range(0, n, 3):
-            liars = tuple(sorted(((first + step) % n, ("silent",)) for step in range(faults_of(n))))
+            most = Committee(n, PROTOCOLS[name].tolerates).liars
+            liars = tuple(sorted(((first + step) % n, ("silent",)) for step in range(most)))
             World(plan(n=n, seed=first, liars=liars), PROTOCOLS[name]).run()
 
 
@@ -278,7 +280,11 @@ def test_everything_acknowledged_survives_restarts_of_all_at_once(name: str) -> 
             for replica in range(4):
                 faults.append(Fault(at, "crash", replica, 1 + (seed + 3 * replica) % 7))
                 faults.append(Fault(at + SECOND // 9, "restart", replica, 0))
-        world = World(plan(seed=seed, faults=tuple(sorted(faults)), pause_max=SECOND // 4), PROTOCOLS[name])
+        # Where leaders are elected, it must be often enough that somebody leads when the power fails.
+        hurried = {"view_timeout_ms": 50} if PROTOCOLS[name].insight.log is not None else {}
+        world = World(
+            plan(seed=seed, faults=tuple(sorted(faults)), pause_max=SECOND // 4, parameters=hurried), PROTOCOLS[name]
+        )
         world.run()
         assert sum(replica.crashes for replica in world.replicas) >= 12
 
@@ -291,18 +297,26 @@ def test_losing_messages_costs_time_only(name: str, loss: float) -> None:
     assert world.network.lost > 50
 
 
+def counted(world: World) -> tuple[int, list[int]]:
+    """Ordering messages sent by all, and positions delivered by each."""
+    counters = [replica.turn.counters for replica in world.replicas if replica.turn is not None]
+    sent = sum(one.get(f"{kind}_sent", 0) for one in counters for kind in world.protocol.ordering)
+    return sent, [one.get("delivered", 0) for one in counters]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_decision_takes_as_many_messages_as_the_formula_says(name: str) -> None:
     protocol = PROTOCOLS[name]
     for n in (4, 5, 7):
         world = World(plan(n=n, clients=1, operations_each=0, delay_mean=0, sync_max=0), protocol)
         world.start()
+        world.run_until(SECOND)  # leaders that are elected are by now
+        sent, delivered = counted(world)
         world.call(0, [("put", ("a", "1"))])
-        world.run_until(100 * MILLISECOND)
-        counters = [replica.turn.counters for replica in world.replicas if replica.turn is not None]
-        sent = sum(one.get(f"{kind}_sent", 0) for one in counters for kind in protocol.ordering)
-        assert sent == protocol.formula(n)
-        assert {one["delivered"] for one in counters} == {1}
+        world.run_until(SECOND + 100 * MILLISECOND)
+        sent_by_then, delivered_by_then = counted(world)
+        assert sent_by_then - sent == protocol.formula(n)
+        assert [after - before for after, before in zip(delivered_by_then, delivered, strict=True)] == [1] * n
 
 
 @pytest.mark.parametrize("name", NAMES)

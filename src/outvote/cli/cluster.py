@@ -25,7 +25,6 @@ from outvote.configuration.files import (
 )
 from outvote.configuration.genesis import Genesis, Parameters, channel_named, entry_name, form_named
 from outvote.configuration.machine_class import load_machine
-from outvote.core.quorums import faults
 from outvote.errors import Mistake, OutvoteError
 from outvote.protocols.catalogue import protocol as protocol_named
 
@@ -56,7 +55,7 @@ def init_cluster(
     genesis = create(
         directory,
         machine=machine,
-        replicas=replicas if replicas is not None else len(listed) if listed else DEFAULT_REPLICAS,
+        replicas=replicas if replicas is not None else len(listed) if listed else default_replicas(protocol, form),
         hosts=listed,
         base_port=base_port,
         clients=clients,
@@ -86,7 +85,7 @@ def create(
 ) -> Genesis:
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
-    protocol_named(entry_name(protocol, form))
+    tolerates = protocol_named(entry_name(protocol, form)).tolerates
     return create_cluster(
         directory,
         name=name if name is not None else _name_from(directory),
@@ -99,6 +98,7 @@ def create(
         parameters=parameters,
         form=form_named(form),
         channel=channel_named(channel),
+        tolerates=tolerates,
     )
 
 
@@ -116,9 +116,19 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
     return msgspec.convert(values, Parameters, strict=False)  # 0 and 1 for what is on or off
 
 
+def default_replicas(protocol: str, form: str = "signatures") -> int:
+    """The fewest that survive one fault. Raises Mistake for a name that is none."""
+    return DEFAULT_REPLICAS if protocol_named(entry_name(protocol, form)).byzantine else 3
+
+
 def promise(genesis: Genesis) -> str:
     """What the cluster is, and how many liars it bears."""
-    count, liars = genesis.n, faults(genesis.n)
+    count, liars = genesis.n, genesis.committee().faults
+    if genesis.tolerates == "crashes":
+        return (
+            f"{count} replica{'s' * (count > 1)} of {genesis.machine} on {genesis.protocol}, going on while at most "
+            f"{liars} of them {'is' if liars == 1 else 'are'} down, and not one lies"
+        )
     bears = (
         f"right while at most {liars} of them {'lies' if liars == 1 else 'lie'}"
         if liars

@@ -21,7 +21,6 @@ from outvote.cli.cluster import clients_present
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import load_genesis, replica_directory
 from outvote.configuration.genesis import Genesis
-from outvote.core.quorums import faults
 from outvote.errors import Mistake
 from outvote.types import ReplicaId
 
@@ -60,7 +59,7 @@ class Diagnosis(NamedTuple):
 
     @property
     def faults(self) -> int:
-        return faults(self.genesis.n)
+        return self.genesis.committee().faults
 
     def effective_faults(self) -> int:
         """How many domains may fail, whichever they are, with no more than f replicas failing: of the kind that leaves

@@ -79,7 +79,7 @@ Machine = Annotated[
     str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")
 ]
 Replicas = Annotated[
-    int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4.")
+    int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4, on Raft 3.")
 ]
 Key = Annotated[str, typer.Argument(metavar="KEY")]
 Value = Annotated[str, typer.Argument(metavar="VALUE")]
@@ -224,11 +224,11 @@ def up(
     recovery_bound: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="A restart that takes longer is an alert. Default: 60.")
     ] = None,
+    protocol: Annotated[str | None, typer.Option(metavar="NAME", help="pbft, or raft: crashes, no lies.")] = None,
 ) -> int:
     """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
     from outvote.cli.supervise import up as run_all
-
-    return run_all(directory, replicas, machine, form, channel, rejuvenate, recovery_bound)
+    return run_all(directory, replicas, machine, form, channel, rejuvenate, recovery_bound, protocol)
 
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")

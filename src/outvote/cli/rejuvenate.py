@@ -13,7 +13,6 @@ from typing import Final
 from outvote.cli.recovery_note import RecoveryNote, remove_note, write_note
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.genesis import Genesis
-from outvote.core.quorums import faults
 from outvote.core.rejuvenation import Schedule, repair_ns, schedule, window_of_vulnerability_ns
 from outvote.errors import Mistake
 from outvote.host.connection import REFRESH_WITHIN_S
@@ -45,7 +44,7 @@ def new_note(genesis: Genesis, chosen: Schedule, bound_s: float) -> RecoveryNote
     return RecoveryNote(
         period_s=chosen.period_ns / SECOND,
         bound_s=bound_s,
-        faults=faults(genesis.n),
+        faults=genesis.committee().faults,
         key_use_s=key_use / SECOND,
         repair_s=repair / SECOND,
         window_s=window_of_vulnerability_ns(key_use, repair) / SECOND,
@@ -109,7 +108,7 @@ class Rejuvenator:
 def reached_by_others(overview: Overview, replica: ReplicaId) -> Position:
     """A position that an honest one of the others has reached: f of them may exaggerate. 0 if too few answer."""
     told = [one.standing.position for one in overview.reports if one is not None and one.replica != replica]
-    beyond = faults(overview.genesis.n)
+    beyond = overview.genesis.committee().faults
     return sorted(told, reverse=True)[beyond] if len(told) > beyond else 0
 
 

@@ -9,16 +9,18 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from outvote.configuration.files import load_genesis, load_replica_keys
 from outvote.configuration.machine_class import machine_of
-from outvote.core.committee import Committee
+from outvote.errors import Mistake
 from outvote.host.node import Node
 from outvote.host.voice import Voice
 from outvote.protocols.catalogue import protocol
 from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
+
+CRASHES_ONLY: Final = "WARNING: this protocol tolerates crashes only. ONE LYING OR BROKEN MACHINE BREAKS IT"
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
@@ -45,12 +47,17 @@ def make_node(
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
     entry = protocol(genesis.entry)
+    if entry.tolerates != genesis.tolerates:
+        raise Mistake(
+            f"{genesis.protocol} tolerates {entry.tolerates}, and cluster.toml says {genesis.tolerates}: "
+            "make the cluster with outvote init"
+        )
     names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
     parameters = {name: getattr(genesis.parameters, name) for name in names}
     return Node(
         genesis,
         keys,
-        core=entry.make(replica, Committee(genesis.n), parameters),
+        core=entry.make(replica, genesis.committee(), parameters),
         messages=entry.messages,
         records=entry.records,
         sealing=entry.seals,
@@ -103,4 +110,6 @@ def run_replica(directory: Path, replica: ReplicaId, *, data: Path | None = None
         host, port = load_genesis(directory).addresses()[replica]
         say(f"serving at {host}:{port}, process {os.getpid()}; view {standing.view}, position {standing.position}")
 
+    if load_genesis(directory).tolerates == "crashes":
+        say(CRASHES_ONLY)
     run_loop(serve(lambda: make_node(directory, replica, say=say, data=data, sync=sync), ready, say))

@@ -21,7 +21,6 @@ from outvote.cli.recovery_note import RecoveryNote, read_note
 from outvote.client.connections import Connections
 from outvote.configuration.files import load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
-from outvote.core.quorums import faults, quorum
 from outvote.errors import Mistake
 from outvote.types import Digest, Position, ReplicaId
 from outvote.wire.client_messages import Ask, Refusal, Report, ToClient, encode_client_message
@@ -60,7 +59,7 @@ class Overview(msgspec.Struct):
         ):
             for camps in _camps(entries).values():
                 if len(camps) > 1:
-                    trusted = [who for who in camps.values() if len(who) > faults(self.genesis.n)]
+                    trusted = [who for who in camps.values() if len(who) > self.genesis.committee().faults]
                     strays.update(one for who in camps.values() if who not in trusted[:1] for one in who)
         return strays
 
@@ -69,23 +68,26 @@ class Overview(msgspec.Struct):
         return self.recovery.alert() if self.recovery is not None else ""
 
     def ordering(self) -> bool:
-        return self.reachable - len(self.astray()) >= quorum(self.genesis.n)
+        return self.reachable - len(self.astray()) >= self.genesis.committee().quorum
 
     def verdict(self) -> str:
         """One line: how many answer, and how many more may fail."""
         n = self.genesis.n
         good = self.reachable - len(self.astray())
-        spare = good - quorum(n)
+        quorum = self.genesis.committee().quorum
+        spare = good - quorum
         words = [f"{self.reachable} of {n} replicas answer"]
         if self.astray():
             words.append(f"{len(self.astray())} of them not in agreement")
         if spare < 0:
             back = f"{-spare} more {'is' if spare == -1 else 'are'} back"
             words.append(
-                f"{quorum(n)} {'is' if quorum(n) == 1 else 'are'} needed: nothing can be ordered until {back}"
+                f"{quorum} {'is' if quorum == 1 else 'are'} needed: nothing can be ordered until {back}"
             )
         else:
             words.append(f"{spare} more may fail" if spare else "no more may fail")
+        if self.genesis.tolerates == "crashes":
+            words.append("but not one may lie, since this protocol tolerates crashes only")
         return "; ".join(words)
 
     def as_json(self) -> dict[str, object]:
@@ -94,10 +96,11 @@ class Overview(msgspec.Struct):
             "machine": self.genesis.machine,
             "replicas": [self._replica_json(number, report) for number, report in enumerate(self.reports)],
             "reachable": self.reachable,
-            "quorum": quorum(self.genesis.n),
-            "faults": faults(self.genesis.n),
+            "quorum": self.genesis.committee().quorum,
+            "faults": self.genesis.committee().faults,
+            "tolerates": self.genesis.tolerates,
             "ordering": self.ordering(),
-            "more_may_fail": max(0, self.reachable - len(self.astray()) - quorum(self.genesis.n)),
+            "more_may_fail": max(0, self.reachable - len(self.astray()) - self.genesis.committee().quorum),
             "disagreements": self.disagreements(),
             "rejuvenation": None if self.recovery is None else msgspec.to_builtins(self.recovery),
         }

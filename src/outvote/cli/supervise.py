@@ -19,9 +19,17 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
-from outvote.cli.cluster import DEFAULT_MACHINE, DEFAULT_REPLICAS, PLAIN_WARNING, clients_present, create, promise
+from outvote.cli.cluster import (
+    DEFAULT_MACHINE,
+    PLAIN_WARNING,
+    clients_present,
+    create,
+    default_replicas,
+    promise,
+)
 from outvote.cli.recovery_note import remove_note
 from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, new_note
+from outvote.cli.serve import CRASHES_ONLY
 from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
@@ -51,17 +59,19 @@ _LAST_PORT: Final = 60_000
 
 def up(
     directory: Path, replicas: int | None, machine: str | None, form: str | None = None, channel: str | None = None,
-    rejuvenate_s: float | None = None, recovery_bound_s: float | None = None,
+    rejuvenate_s: float | None = None, recovery_bound_s: float | None = None, protocol: str | None = None,
 ) -> int:
     """Create the cluster if there is none, run it until Ctrl-C or SIGTERM. Raises Mistake."""
     if rejuvenate_s is None and recovery_bound_s is not None:
         raise Mistake("--recovery-bound says how long a rejuvenation may take: give --rejuvenate as well")
     bound_s = RECOVERY_BOUND_S if recovery_bound_s is None else recovery_bound_s
     if rejuvenate_s is not None:  # before anything is created
-        check_times(DEFAULT_REPLICAS if replicas is None else replicas, rejuvenate_s, bound_s)
+        check_times(default_replicas(protocol or "pbft") if replicas is None else replicas, rejuvenate_s, bound_s)
     existing = (directory / CLUSTER_FILE).exists()
     make = _existing if existing else _fresh
-    genesis = make(directory, replicas, machine, form, channel)
+    genesis = make(directory, replicas, machine, form, channel, protocol)
+    if genesis.tolerates == "crashes":
+        print(CRASHES_ONLY, file=sys.stderr)
     if genesis.channel == "plain":
         print(PLAIN_WARNING, file=sys.stderr)
     descriptor = _only_one(directory)
@@ -76,7 +86,8 @@ def up(
 
 
 def _existing(
-    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None
+    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None,
+    protocol: str | None,
 ) -> Genesis:
     genesis = load_genesis(directory)
     advice = "leave the option away, or name another directory"
@@ -84,7 +95,9 @@ def _existing(
         raise Mistake(f"the cluster in {directory} has {genesis.n} replicas, not {replicas}: {advice}")
     if machine is not None and machine != genesis.machine:
         raise Mistake(f"the cluster in {directory} replicates {genesis.machine}, not {machine}: {advice}")
-    for name, wanted, there in (("form", form, genesis.form), ("channel", channel, genesis.channel)):
+    for name, wanted, there in (
+        ("form", form, genesis.form), ("channel", channel, genesis.channel), ("protocol", protocol, genesis.protocol),
+    ):
         if wanted is not None and wanted != there:
             raise Mistake(f'the cluster in {directory} has {name} = "{there}", not "{wanted}": {advice}')
     load_machine(genesis.machine)
@@ -92,13 +105,15 @@ def _existing(
 
 
 def _fresh(
-    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None
+    directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None,
+    protocol: str | None,
 ) -> Genesis:
-    count = DEFAULT_REPLICAS if replicas is None else replicas
+    protocol = protocol or "pbft"
+    count = default_replicas(protocol, form or "signatures") if replicas is None else replicas
     hosts = [f"127.0.0.1:{port}" for port in _free_ports(count)]
     return create(
         directory, machine=machine or DEFAULT_MACHINE, replicas=count, hosts=hosts,
-        form=form or "signatures", channel=channel or "tls",
+        form=form or "signatures", channel=channel or "tls", protocol=protocol,
     )
 
 

@@ -28,7 +28,6 @@ from outvote.client.session import Answered, Session, SessionConfig, bundle_size
 from outvote.configuration.files import PartyKeys, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
-from outvote.core.committee import Committee
 from outvote.crypto.authenticators import AuthenticatorSealer
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
@@ -98,7 +97,7 @@ class Client:
     ) -> None:
         self.genesis = genesis
         self.name = next((entry.name for entry in genesis.clients if entry.id == keys.party), str(keys.party))
-        self.committee = Committee(genesis.n)
+        self.committee = genesis.committee()
         self.config = msgspec.structs.replace(
             config or SessionConfig(first_number=time.time_ns() // 1000), reads=genesis.parameters.reads
         )

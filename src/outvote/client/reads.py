@@ -42,6 +42,8 @@ class Reads:
     def __init__(self, client: ClientId, committee: Committee, patience_ns: Nanos) -> None:
         self._client = client
         self._committee = committee
+        # Where nobody lies, one answer: a replica then asks the others itself before it gives it.
+        self._enough = 1 if committee.tolerates == "crashes" else committee.quorum
         self._patience_ns = patience_ns
         self._pending: dict[int, _Pending] = {}
         self._last = 0
@@ -63,7 +65,7 @@ class Reads:
 
     def worth_trying(self, connected: list[bool]) -> bool:
         """Whether a read would rather succeed; if not, it is ordered."""
-        if sum(connected) < self._committee.quorum or len(self._pending) >= OUTSTANDING_MAX:
+        if sum(connected) < self._enough or len(self._pending) >= OUTSTANDING_MAX:
             return False
         if self._skip_left:
             self._skip_left -= 1
@@ -81,7 +83,8 @@ class Reads:
             self._forgiven_at = number + FORGIVEN_AFTER
         n = self._committee.n
         turn = [(self._client + number + step) % n for step in range(n)]
-        pending.whole = next((one for one in turn if connected[one] and one not in self._withheld), -1)
+        if self._enough > 1:
+            pending.whole = next((one for one in turn if connected[one] and one not in self._withheld), -1)
         return Read(number, operations, pending.whole)
 
     def give_up(self, number: int) -> bool:
@@ -96,7 +99,7 @@ class Reads:
         group = pending.votes.add(replica, said, results)
         if group is None:
             return None
-        if group.voices >= self._committee.quorum and group.results is not None:
+        if group.voices >= self._enough and group.results is not None:
             del self._pending[pending.number]
             for other in pending.votes.groups.values():
                 if other is not group and other.said[0] == reply.position:
@@ -119,7 +122,7 @@ class Reads:
         silent = sum(
             1 for one in range(self._committee.n) if one not in pending.votes.spoken and one not in pending.refused
         )
-        if pending.votes.largest() + silent < self._committee.quorum:
+        if pending.votes.largest() + silent < self._enough:
             self._fail(pending)
 
     def _fail(self, pending: _Pending) -> None:
@@ -132,7 +135,7 @@ class Reads:
         """What to ask all replicas again."""
         again: list[Read] = []
         for pending in [one for one in self._pending.values() if one.due <= now]:
-            agreed = pending.votes.largest() >= self._committee.quorum
+            agreed = pending.votes.largest() >= self._enough
             if agreed and pending.whole >= 0:
                 # They agree on a digest, and the one that should have sent what it stands for did not.
                 self._withheld[pending.whole] = None

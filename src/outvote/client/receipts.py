@@ -57,7 +57,7 @@ class Receipt(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
                 "the cluster.toml of the cluster that gave it"
             )
         opener = Ed25519Opener(domain(self.cluster, self.epoch), genesis.public_keys(), remembered_max=1)
-        self.check_seals(Committee(genesis.n), opener)
+        self.check_seals(genesis.committee(), opener)
 
     def check_seals(self, committee: Committee, opener: Opener) -> None:
         """Raises Lie unless f + 1 different replicas, and nobody else, sealed the answer.

@@ -231,7 +231,11 @@ class Session:
         if not 0 < bundle_size(bundle) == len(bundle):
             return self.submit(operations, now, proof=False)  # which says what is wrong with it
         number = self.reads.next_number()
-        self._send_read(self.reads.begin(number, bundle, self._connected, now, now + self.config.timeout_ns))
+        message = self.reads.begin(number, bundle, self._connected, now, now + self.config.timeout_ns)
+        if self.committee.tolerates == "crashes" and self._connected[self.leader]:
+            self._outgoing.append((self.leader, message))  # one answer is enough; if it does not come, it is ordered
+        else:
+            self._send_read(message)
         self._wake_at = min(self._wake_at, self.reads.next_deadline())
         return -number
 
@@ -298,6 +302,8 @@ class Session:
     @property
     def needed(self) -> int:
         """Final answers to believe; reads meet writes in a correct replica only if a quorum answered both."""
+        if self.committee.tolerates == "crashes":
+            return self.committee.weak  # where nobody lies a replica answers a read only if it knows the newest state
         return self.committee.quorum if self.config.reads else self.committee.weak
 
     @property
@@ -370,7 +376,7 @@ class Session:
         if type(message) is Reply:
             if message.view > self._views[replica]:
                 self._views[replica] = message.view
-                self.view = sorted(self._views, reverse=True)[self.committee.faults]
+                self.view = sorted(self._views, reverse=True)[self.committee.liars]
             return self._reply(replica, message, now)
         if type(message) is Refusal:
             self._refusal(replica, message, now)

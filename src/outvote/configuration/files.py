@@ -35,6 +35,7 @@ from outvote.configuration.genesis import (
     genesis_from_toml,
     genesis_to_toml,
 )
+from outvote.core.committee import Tolerates
 from outvote.core.quorums import check_size
 from outvote.crypto.keys import SigningKey, generate_signing_key, signing_key_from_pem, signing_key_to_pem
 from outvote.errors import Mistake
@@ -77,6 +78,7 @@ def create_cluster(
     parameters: Parameters | None = None,
     form: Form = "signatures",
     channel: ChannelKind = "tls",
+    tolerates: Tolerates = "lies",
 ) -> Genesis:
     """Make keys and certificates for everybody, and write the directory.
 
@@ -112,6 +114,7 @@ def create_cluster(
         parameters=parameters or Parameters(),
         form=form,
         channel=channel,
+        tolerates=tolerates,
     )
     genesis.check()
     try:

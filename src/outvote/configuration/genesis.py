@@ -10,12 +10,13 @@ import re
 import tomllib
 from collections.abc import Iterable
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 import tomli_w
 
 from outvote.configuration.certificates import certificate_from_text
+from outvote.core.committee import Committee, Tolerates
 from outvote.core.quorums import check_size
 from outvote.crypto.keys import PUBLIC_KEY_BYTES, check_public_key
 from outvote.errors import Mistake
@@ -132,6 +133,8 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     form: Form = "signatures"  # how replicas and clients vouch for what they say
     channel: ChannelKind = "tls"  # "plain" has MACs instead, and no secrecy
     session_key_seconds: int = 3600  # session keys are agreed on anew that often
+    # What replicas may do wrong without breaking the cluster: the protocol's word, told to clients.
+    tolerates: Tolerates = "lies"
 
     @property
     def entry(self) -> str:
@@ -146,6 +149,10 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def n(self) -> int:
         return len(self.replicas)
+
+    def committee(self) -> Committee:
+        """The replicas, with the thresholds that follow from what the protocol tolerates."""
+        return Committee(self.n, self.tolerates)
 
     def parties(self) -> list[ReplicaEntry | ClientEntry]:
         """All replicas, then all clients."""
@@ -184,6 +191,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             [(client.id, client.name, keys[client.id], certificates[client.id]) for client in self.clients],
             msgspec.structs.astuple(self.parameters),
             (self.form, self.channel, self.session_key_seconds),
+            *((self.tolerates,) if self.tolerates != "lies" else ()),
         )
         return sha256(msgspec.msgpack.encode(values)).digest()
 
@@ -249,8 +257,16 @@ def genesis_to_toml(genesis: Genesis) -> str:
     return (
         f"# The outvote cluster {genesis.name}: public, and the same file on every host.\n"
         "# Only host, port and machine of a replica may be changed by hand; anything else makes it another cluster.\n"
-        + tomli_w.dumps(msgspec.to_builtins(genesis))
+        + tomli_w.dumps(_told(genesis))
     )
+
+
+def _told(genesis: Genesis) -> dict[str, Any]:
+    """Fields that only some clusters have are left out of the others' files."""
+    fields: dict[str, Any] = msgspec.to_builtins(genesis)
+    if genesis.tolerates == "lies":
+        del fields["tolerates"]
+    return fields
 
 
 def _between(what: str, value: int, low: int, high: int, why: str) -> None:

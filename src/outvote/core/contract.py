@@ -139,6 +139,7 @@ class Delivery(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
     requests: tuple[Request, ...]
     view: View  # quoted in replies so that clients find the leader
     checkpoint: bool  # after this one, digest the whole state and call `executed`
+    answer: bool = True  # False where one replica's answer is enough, and another one's it is
 
 
 class Stable(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
@@ -216,6 +217,8 @@ class Core(ABC):
     Nothing but the arguments, `now` and `wall` may influence it.
     """
 
+    answers_alone: ClassVar[bool] = False  # whether clients believe one replica: then it sends results whole
+
     def __init__(self, me: ReplicaId) -> None:
         self.me = me
         self.now: Nanos = 0  # monotonic; the host sets it when a turn begins
@@ -224,6 +227,8 @@ class Core(ABC):
         # From which executed position on the state holds everything that this replica ever told a client of, so that
         # read-only requests may be answered from it; None: not known, or there is none. The host reads it.
         self.reads_at: Position | None = None
+        # Of the tickets that `ask_to_read` gave, those up to here are confirmed: their reads may be answered.
+        self.reads_confirmed = 0
         self.out = Outbox()
 
     @abstractmethod
@@ -251,6 +256,14 @@ class Core(ABC):
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
         """A message whose seal (if its type has one) and claims were checked. `sender` is certain in any case: the
         channel says so. One's own messages come back here once durable."""
+
+    def ask_to_read(self) -> int:
+        """Read-only requests begin now: a ticket, to compare with `reads_confirmed`. 0 where `reads_at` says all."""
+        return 0
+
+    def route(self) -> View:
+        """The view quoted in replies: its leader, as the committee has it, is where clients send what comes next."""
+        return self.standing().view
 
     @abstractmethod
     def wake(self) -> None:

@@ -45,6 +45,16 @@ def weak(n: int) -> int:
     return faults(n) + 1
 
 
+def crash_faults(n: int) -> int:
+    """The most that may crash where nobody lies."""
+    return (n - 1) // 2
+
+
+def majority(n: int) -> int:
+    """The fewest of which any two sets share a replica: enough where nobody lies."""
+    return n // 2 + 1
+
+
 def check_size(n: int) -> None:
     """Raises Mistake if n replicas cannot form a committee."""
     if not 1 <= n <= REPLICAS_MAX:

@@ -20,17 +20,18 @@ WAITING_MAX: Final = OUTSTANDING_MAX  # of a client, as of requests; 64 x 256 Ki
 
 
 class Reads:
-    """What was asked and not answered yet."""
+    """What was asked and not answered yet, each with the ticket that the core gave for it."""
 
-    __slots__ = ("_waiting", "answered", "unread")
+    __slots__ = ("_fresh", "_waiting", "answered", "unread")
 
     def __init__(self) -> None:
-        self._waiting: dict[ClientId, deque[Read]] = {}
+        self._waiting: dict[ClientId, deque[tuple[Read, int]]] = {}
+        self._fresh: list[tuple[ClientId, Read]] = []  # without a ticket as yet
         self.answered = 0
         self.unread = 0
 
     def __bool__(self) -> bool:
-        return bool(self._waiting)
+        return bool(self._waiting or self._fresh)
 
     def take(self, client: ClientId, read: Read) -> Unread | None:
         """Let it wait for its turn, or say why not."""
@@ -38,22 +39,36 @@ class Reads:
         size = sum(map(len, read.operations))
         if not 1 <= len(read.operations) <= OPERATIONS_MAX or size > REQUEST_BYTES_MAX:
             return Unread(read.number, f"a read has 1 to {OPERATIONS_MAX} queries, {REQUEST_BYTES_MAX} bytes at most")
-        if len(waiting) >= WAITING_MAX:
+        if len(waiting) + sum(1 for other, _ in self._fresh if other == client) >= WAITING_MAX:
             self.unread += 1
             return Unread(read.number, f"busy: {WAITING_MAX} reads of yours wait")
-        self._waiting.setdefault(client, deque()).append(read)
+        self._fresh.append((client, read))
         return None
+
+    def begin(self, core: Core) -> None:
+        """One ticket for all that have come since the last time."""
+        if self._fresh:
+            ticket = core.ask_to_read()
+            for client, read in self._fresh:
+                self._waiting.setdefault(client, deque()).append((read, ticket))
+            self._fresh.clear()
 
     def answer(self, core: Core, executor: Executor, voice: Voice) -> None:
         """Answer what waits, if this replica may tell its state now; one of each client in turn."""
         if core.reads_at is not None and executor.position < core.reads_at:
             return
         while self._waiting:
-            for client in list(self._waiting):
+            ready = [
+                client for client, waiting in self._waiting.items()
+                if core.reads_at is None or waiting[0][1] <= core.reads_confirmed
+            ]
+            for client in ready:
                 waiting = self._waiting[client]
-                self._answer(client, waiting.popleft(), core, executor, voice)
+                self._answer(client, waiting.popleft()[0], core, executor, voice)
                 if not waiting:
                     del self._waiting[client]
+            if not ready:
+                return
 
     def _answer(self, client: ClientId, read: Read, core: Core, executor: Executor, voice: Voice) -> None:
         if core.reads_at is None:

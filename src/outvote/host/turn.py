@@ -180,7 +180,7 @@ class Turn:
             if not self._repeats.take(client, self.core.now):
                 self._count("repeats_not_answered")
                 return None
-            self.voice.answer(client, answer, self.core.standing().view, request.receipt)
+            self.voice.answer(client, answer, self.core.route(), request.receipt)
             self.core.asked_again(answer.position)
             return None
         if not 0 <= request.acknowledged < number <= request.acknowledged + OUTSTANDING_MAX:
@@ -258,7 +258,12 @@ class Turn:
             self._drain()
             if self._parked or self._unsaid:
                 self._release()
-        self._answer_reads()
+        if self._reads:
+            self._reads.begin(core)
+            if core.out.waits():
+                self._drain()
+                self._release()
+            self._answer_reads()
         return min(core.wake_at, self._restoring.wake_at)
 
     @property
@@ -402,7 +407,8 @@ class Turn:
     def _deliver_one(self, delivery: Delivery) -> None:
         said = delivery.position == self._said_tentatively
         answers, ahead = self._tentative.deliver(delivery)
-        self._answer(answers, delivery, said and ahead)
+        if delivery.answer:
+            self._answer(answers, delivery, said and ahead)
         self._count("delivered")
         self._count("operations", sum([len(request.operations) for request in delivery.requests]))
         if delivery.checkpoint:
@@ -419,7 +425,7 @@ class Turn:
             receipt = key in receipts
             if tentative if receipt else said:
                 continue
-            whole = sum(key) % (len(self.voice.others) + 1) == self.me
+            whole = self.core.answers_alone or sum(key) % (len(self.voice.others) + 1) == self.me
             self.voice.answer(answer.client, answer, delivery.view, receipt, whole, tentative)
 
     def _execute_tentatively(self, delivery: Delivery) -> None:

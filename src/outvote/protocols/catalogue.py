@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from outvote.core.committee import Committee
+from outvote.core.committee import Committee, Tolerates
 from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
 from outvote.core.facts import Facts
 from outvote.core.occasion import Lie
@@ -32,9 +32,25 @@ from outvote.protocols.pbft.lies.catalogue import LIES as PBFT_LIES
 from outvote.protocols.pbft.messages import MESSAGES as PBFT_MESSAGES
 from outvote.protocols.pbft.replica import PbftReplica
 from outvote.protocols.pbft.signatures import SIGNATURES
+from outvote.protocols.raft import facts as raft_facts
+from outvote.protocols.raft import insight as raft_insight
+from outvote.protocols.raft import records as raft_records
+from outvote.protocols.raft.config import RaftConfig
+from outvote.protocols.raft.messages import MESSAGES as RAFT_MESSAGES
+from outvote.protocols.raft.replica import RaftReplica
 from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
 
 Certificate = tuple[list[Claim], int]  # the claims it consists of, and how many different signers it needs
+
+
+class LogInsight(NamedTuple):
+    """The same of a protocol with one log that an elected leader writes; entries are told by their term and content."""
+
+    writes: Callable[[Record], tuple[Position, tuple[tuple[int, Digest], ...]] | None]  # behind where, and what
+    begins: Callable[[Record], tuple[Position, int] | None]  # where the log begins from now on, and the term there
+    leads: Callable[[Core], int | None]  # the term that a core leads
+    log_of: Callable[[Core], tuple[Position, list[tuple[int, Digest]]]]  # where it begins, and what it holds behind
+    majority: Callable[[Core, set[ReplicaId]], bool]  # whether so many logs are enough for it to commit
 
 
 class Insight(NamedTuple):
@@ -51,6 +67,7 @@ class Insight(NamedTuple):
     patience_ns: Callable[[Mapping[str, int]], Nanos]  # the longest a view may last in which nothing happens
     timeout_ns: Callable[[Core], Nanos]  # how long a core waits just now before it gives a view up
     fruitless_views_max: Callable[[Mapping[str, int], Committee], int]  # in a row, once only f replicas disturb
+    log: LogInsight | None = None  # then no final votes decide, but what is durable in a majority of logs
 
 
 class Protocol(NamedTuple):
@@ -76,18 +93,26 @@ class Protocol(NamedTuple):
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
 
+    @property
+    def tolerates(self) -> Tolerates:
+        """What clients have to know."""
+        return "lies" if self.byzantine else "crashes"
+
+
+def _in_nanoseconds(parameters: Mapping[str, int]) -> dict[str, Any]:
+    """Times are given in milliseconds there and kept in nanoseconds here."""
+    return {
+        name.removesuffix("_ms") + "_ns" if name.endswith("_ms") else name:
+            value * MILLISECOND if name.endswith("_ms") else value
+        for name, value in parameters.items()
+    }
+
 
 def _make_pbft(
     me: ReplicaId, committee: Committee, parameters: Mapping[str, int], form: Form = SIGNATURES
 ) -> PbftReplica:
-    """Times are given in milliseconds there and kept in nanoseconds here."""
-    fields: dict[str, Any] = {}
-    for name, value in parameters.items():
-        fields[name.removesuffix("_ms") + "_ns" if name.endswith("_ms") else name] = (
-            value * MILLISECOND if name.endswith("_ms") else value
-        )
     try:
-        config = PbftConfig(**fields)
+        config = PbftConfig(**_in_nanoseconds(parameters))
     except TypeError as error:
         raise Mistake(f"parameters: {error}") from error
     return PbftReplica(me, committee, config.fitted(committee.n), form)
@@ -147,7 +172,59 @@ PBFT_AUTHENTICATORS: Final = PBFT._replace(
     facts=pbft_facts.AUTHENTICATED,
 )
 
-PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS)}
+
+def _make_raft(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> RaftReplica:
+    """What only protocols against lies have is passed over: a genesis has one set of parameters for all."""
+    known = RaftConfig.__struct_fields__
+    fields = _in_nanoseconds(parameters)
+    strange = sorted(name for name in fields if name not in (*known, "tentative", "time_tolerance_ns"))
+    if strange:
+        raise Mistake(f"parameters: raft has no {', '.join(strange)}")
+    return RaftReplica(me, committee, RaftConfig(**{name: fields[name] for name in known if name in fields}))
+
+
+RAFT: Final = Protocol(
+    name="raft",
+    byzantine=False,
+    seals=False,
+    messages=RAFT_MESSAGES,
+    records=raft_records.RECORDS,
+    make=_make_raft,
+    certificates=lambda _record, _committee: [],
+    variant=lambda _message, _salt: None,
+    agreement=lambda _message: (),
+    lies={},
+    ordering=("AppendEntries", "Appended"),
+    formula=lambda n: 2 * (n - 1),
+    marks=raft_records.marks,
+    round_of=lambda message: getattr(message, "term", None),
+    phases=1,
+    ordering_phase=0,
+    insight=Insight(
+        entitles=raft_insight.entitles,
+        remembers=raft_insight.remembers,
+        final_vote=raft_insight.final_vote,
+        content=raft_insight.content,
+        state_vote=raft_insight.state_vote,
+        state_vouchers=raft_insight.state_vouchers,
+        relies_on=raft_insight.relies_on,
+        sizes=raft_insight.sizes,
+        patience_ns=raft_insight.patience_ns,
+        timeout_ns=raft_insight.timeout_ns,
+        fruitless_views_max=raft_insight.fruitless_views_max,
+        log=LogInsight(
+            writes=raft_insight.writes,
+            begins=raft_insight.begins,
+            leads=raft_insight.leads,
+            log_of=raft_insight.log_of,
+            majority=raft_insight.majority,
+        ),
+    ),
+    expected_marks=raft_records.MARKS,
+    facts=raft_facts.RAFT,
+)
+
+PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS, RAFT)}
 
 # Also of algorithms that replicate nothing: the generals agree on one order.
 FACTS: Final[Mapping[str, Facts]] = {

@@ -29,6 +29,7 @@ class SimulatedClient:
         self,
         client: ClientId,
         plan: Plan,
+        committee: Committee,
         workload: Workload,
         interface: Interface,
         registry: SealRegistry,
@@ -57,7 +58,7 @@ class SimulatedClient:
         self._receipts = plan.receipts
         self._read_positions: dict[int, Position] = {}
         self._last_requested = 0
-        self.session = Session(client, Committee(plan.n), registry.sealer(client), registry, config)
+        self.session = Session(client, committee, registry.sealer(client), registry, config)
         for replica in range(plan.n):
             self.session.connected(replica)
         self._open: dict[int, tuple[list[Call], Nanos]] = {}

@@ -366,6 +366,8 @@ class SimulatedDisk(Disk):
             return False
         for generation in sorted(self._snapshots)[-count:]:
             data = bytearray(self._snapshots[generation])
+            if decode_snapshot(bytes(data)) is None:
+                continue  # the same bit twice would heal it
             flip_bit(data, rng, len(data))
             self._snapshots[generation] = bytes(data)
         good = [one for one in map(decode_snapshot, self._snapshots.values()) if one is not None]

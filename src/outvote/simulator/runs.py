@@ -24,6 +24,11 @@ EXPECTED_MARKS: Final = (
     "fault: set-wall", "fault: leap", "fault: freeze", "real seals",
     "evidence found", "lies dropped", "stable checkpoints", "states fetched", "requests ordered twice",
 )
+# Of them, what nobody is and no disk does where one liar breaks a protocol.
+LIARS_MARKS: Final = (
+    "lies dropped", "disk: log rotted", "disk: write misdirected", "disk: rot found", "disk: stale one restored",
+    "disk: lost and replaced", "refused to start on rot",
+)
 BATCH_SEEDS: Final = 100  # fewer runs need not have seen everything
 
 

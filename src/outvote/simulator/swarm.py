@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from typing import Final
 
-from outvote.core import quorums
+from outvote.core.committee import Committee, Tolerates
+from outvote.protocols.catalogue import protocol as find_protocol
 from outvote.simulator import swarm_faults
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.swarm_liars import draw_lies
 from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
 
 REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
+SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
+    "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 7),
+}
 LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
 
 
@@ -18,7 +24,8 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     """The run that this seed stands for: what liars may say is the protocol's. Each part draws from a stream of its
     own."""
     rng = Random(f"{seed} size")
-    n = rng.choice((4, 4, 4, 4, 5, 7, 7, 10))
+    tolerates = find_protocol(protocol).tolerates
+    n = rng.choice(SIZES[tolerates])
     faults_end = rng.randrange(3, 9) * SECOND
     # Short ones expire while votes are on their way: then views change with half-prepared positions.
     timeout_ms = rng.choice((1000, 500, 300, 100))
@@ -44,14 +51,17 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
         liars=lies.liars,
         false_clients=lies.false_clients,
         adaptive=lies.adaptive,
-        faults=_faults(seed, n, [replica for replica, _ in lies.liars], faults_end, timeout_ms * MILLISECOND),
+        faults=_faults(
+            seed, Committee(n, tolerates), [replica for replica, _ in lies.liars], faults_end, timeout_ms * MILLISECOND
+        ),
         faults_end=faults_end,
         deadline=faults_end + LIVENESS_MAX,
         real_seals=seed % REAL_SEALS_EVERY == 7,
         sync_max=rng.choice((0, 1, 10)) * MILLISECOND,
     )
     plan = _with_answers(plan, Random(f"{seed} answers"))
-    return _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
+    plan = _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
+    return _with_flags(plan, Random(f"{seed} flags")) if tolerates == "crashes" else plan
 
 
 def _work(rng: Random, n: int) -> tuple[int, int]:
@@ -96,9 +106,30 @@ def _with_clocks(plan: Plan, rng: Random) -> Plan:
     )
 
 
-def _faults(seed: int, n: int, liars: list[ReplicaId], end: Nanos, timeout: Nanos) -> tuple[Fault, ...]:
+def _with_flags(plan: Plan, rng: Random) -> Plan:
+    """Each optimisation of Raft is off now and then. A lease relies on clocks: then none of them stands still or
+    leaps, and no two are further apart in their rates than the lease allows for."""
+    pre_vote, check_quorum, read_index, pipelining = (rng.random() < 0.8 for _ in range(4))
+    lease = check_quorum and rng.random() < 0.4
+    flags = {
+        "pre_vote": int(pre_vote), "check_quorum": int(check_quorum), "read_index": int(read_index),
+        "pipelining": int(pipelining), "lease": int(lease),
+    }
+    plan = plan.but(parameters={**plan.parameters, **flags})
+    if not lease:
+        return plan
+    return plan.but(
+        clock_drift_ppm_max=min(plan.clock_drift_ppm_max, 20_000),
+        faults=tuple(fault for fault in plan.faults if fault.kind not in ("leap", "freeze", "thaw")),
+    )
+
+
+def _faults(
+    seed: int, committee: Committee, liars: list[ReplicaId], end: Nanos, timeout: Nanos
+) -> tuple[Fault, ...]:
     """Each class from a stream of its own, about half of them not at all."""
     drawn: list[Fault] = []
+    n = committee.n
 
     def stream(what: str, share: float = 0.5) -> Random | None:
         rng = Random(f"{seed} {what}")
@@ -123,9 +154,11 @@ def _faults(seed: int, n: int, liars: list[ReplicaId], end: Nanos, timeout: Nano
     # Liars, replicas whose disks forget, and those left behind: at most f in all.
     others = Random(f"{seed} others")
     honest = others.sample([replica for replica in range(n) if replica not in liars], n - len(liars))
-    spare = quorums.faults(n) - len(liars)
+    spare = committee.faults - len(liars)
     count = others.randint(0 if others.random() < 0.4 else 1, spare) if spare > 0 else 0
-    drawn += swarm_faults.spoiled_disks(others, honest[:count], end)
+    # A disk that forgets is a liar to those whom it made promises.
+    stories = swarm_faults.STORIES if committee.liars else swarm_faults.HARMLESS_STORIES
+    drawn += swarm_faults.spoiled_disks(others, honest[:count], end, stories)
     if others.random() < 0.8:
         drawn += swarm_faults.left_behind(others, honest[count : max(count, spare)], end)
     return tuple(sorted(drawn, key=lambda fault: fault.at))

@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from outvote.core import quorums
+from outvote.protocols.catalogue import protocol as find_protocol
 from outvote.simulator.adversaries.catalogue import GRAY, names_for
 from outvote.simulator.adversaries.client_catalogue import FALSE_CLIENTS
 from outvote.simulator.plan import Sins
@@ -32,6 +33,8 @@ class Lies(NamedTuple):
 
 def draw_lies(protocol: str, seed: int, n: int) -> Lies:
     """Each kind of liar from a stream of its own."""
+    if not find_protocol(protocol).byzantine:
+        return Lies((), _false_clients(Random(f"{seed} false clients")), ())
     names = [name for name in names_for(protocol) if name not in GRAY]
     adaptive = _adaptive(Random(f"{seed} adaptive adversary"), n, names)
     return Lies(

@@ -17,7 +17,7 @@ from random import Random
 
 import msgspec
 
-from outvote.core.committee import Committee
+from outvote.core.committee import Committee, Tolerates
 from outvote.core.contract import Request, Struct
 from outvote.errors import Lie, Mistake, Refused
 from outvote.host.turn import Turn
@@ -57,8 +57,8 @@ class ScheduledCommittee(Committee):
 
     __slots__ = ("_leaders",)
 
-    def __init__(self, n: int, leaders: tuple[ReplicaId, ...]) -> None:
-        super().__init__(n)
+    def __init__(self, n: int, leaders: tuple[ReplicaId, ...], tolerates: Tolerates = "lies") -> None:
+        super().__init__(n, tolerates)
         self._leaders = leaders
 
     def leader(self, view: View) -> ReplicaId:
@@ -75,7 +75,7 @@ class World:
         self.plan = plan
         self.protocol = protocol
         self.now: Nanos = 0
-        self.committee = ScheduledCommittee(plan.n, plan.leaders) if plan.leaders else Committee(plan.n)
+        self.committee = ScheduledCommittee(plan.n, plan.leaders, protocol.tolerates)
         self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self.registry = self._make_registry()
         self.liars: set[PartyId] = {replica for replica, _ in plan.liars}
@@ -134,8 +134,8 @@ class World:
 
     def _make_client(self, client: ClientId) -> SimulatedClient:
         return SimulatedClient(
-            client, self.plan, self.workload, self._interface, self.registry, self._to_replica, self._requested,
-            self._answered, self._reading, self._read, lambda text: self._client_says(client, text),
+            client, self.plan, self.committee, self.workload, self._interface, self.registry, self._to_replica,
+            self._requested, self._answered, self._reading, self._read, lambda text: self._client_says(client, text),
         )
 
     def _make_false_client(self, client: ClientId, sins: Sins) -> list[FalseClient]:

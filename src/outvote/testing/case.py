@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from outvote.core import quorums
+from outvote.core.committee import Committee
 from outvote.errors import Mistake
 from outvote.protocols.catalogue import PROTOCOLS, protocol
 from outvote.simulator.adversaries.catalogue import GENERAL
@@ -115,7 +116,7 @@ def check_liars(liars: Mapping[ReplicaId, Sins], case: Case) -> None:
     for replica, sins in liars.items():
         check_replica(replica, replicas)
         check_behaviours("+".join(sins), case.protocol)
-    most = quorums.faults(replicas)
+    most = Committee(replicas, protocol(case.protocol).tolerates).liars
     if len(liars) > most:
         raise Mistake(
             f"{len(liars)} of {replicas} replicas would lie ({', '.join(map(str, sorted(liars)))}), and {replicas} "

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
-from outvote.core import quorums
 from outvote.errors import Mistake, NotDeterministic, NotEnoughReplicas
 from outvote.machines.interface import Interface, describe
 from outvote.machines.machine import StateMachine
@@ -238,7 +237,7 @@ class SimulatedCluster(Generic[M]):
         if self._drive(lambda: not any(entry.open for entry in entries), self.world.now + PATIENCE_NS):
             return
         text = next(entry.text for entry in entries if entry.open)
-        able, quorum = self.able, quorums.quorum(self.replicas)
+        able, quorum = self.able, self.world.committee.quorum
         if able < quorum:
             raise NotEnoughReplicas(
                 f"{text} has no answer after {PATIENCE_NS // SECOND} s of virtual time: {able} of {self.replicas} "

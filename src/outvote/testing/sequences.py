@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from outvote.core import quorums
 from outvote.errors import Unanswered
 from outvote.testing.cluster import Caller, Pending, SimulatedCluster
 from outvote.types import ReplicaId
@@ -70,7 +69,7 @@ def run_sequence(cluster: SimulatedCluster[Any], steps: Sequence[Step]) -> list[
                 caller = callers[step.client] = cluster.client()
             handed = caller.submit(step.name, *step.arguments)
             pending.append(handed)
-            if step.wait and cluster.able >= quorums.quorum(cluster.replicas):
+            if step.wait and cluster.able >= cluster.world.committee.quorum:
                 _outcome(handed)
                 continue
         else:
@@ -98,5 +97,5 @@ def _disturb(cluster: SimulatedCluster[Any], step: Crash | Restart | Partition |
         cluster.partition(step.side)
     elif isinstance(step, Heal):
         cluster.heal()
-    elif step.replica in cluster.liars or len(cluster.liars) < quorums.faults(cluster.replicas):
+    elif step.replica in cluster.liars or len(cluster.liars) < cluster.world.committee.liars:
         cluster.corrupt(step.replica, step.behaviour)

@@ -120,8 +120,8 @@ class DrivenWorld(World):
 
     def _make_client(self, client: ClientId) -> CallingClient:
         made = CallingClient(
-            client, self.plan, self.workload, self._interface, self.registry, self._to_replica, self._requested,
-            self._answered, self._reading, self._read, lambda text: self._client_says(client, text),
+            client, self.plan, self.committee, self.workload, self._interface, self.registry, self._to_replica,
+            self._requested, self._answered, self._reading, self._read, lambda text: self._client_says(client, text),
         )
         made.submitted = {}
         return made

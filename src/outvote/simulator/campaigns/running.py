@@ -18,7 +18,7 @@ from outvote.errors import Mistake
 from outvote.protocols.catalogue import Protocol
 from outvote.protocols.catalogue import protocol as find_protocol
 from outvote.simulator.campaigns.catalogue import Campaign, cases, plan_of_case
-from outvote.simulator.runs import EXPECTED_MARKS, RunResult, run_plan
+from outvote.simulator.runs import EXPECTED_MARKS, LIARS_MARKS, RunResult, run_plan
 
 CHUNK_CASES: Final = 10  # handed to a worker at once: about a second of work
 CHUNKS_AHEAD: Final = 8  # a worker's: more would only wait in memory
@@ -157,6 +157,8 @@ class Count:
             expected = (*EXPECTED_MARKS, *protocol.expected_marks)
         if not protocol.seals:  # what nobody signed convinces no third party
             expected = tuple(name for name in expected if name != "evidence found")
+        if not protocol.byzantine:
+            expected = tuple(name for name in expected if name not in LIARS_MARKS)
         self._expected = expected
         self.marks = dict.fromkeys(expected, 0)
         self.failures: list[Ran] = []

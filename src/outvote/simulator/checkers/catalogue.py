@@ -14,6 +14,7 @@ from outvote.simulator.checkers.double_sign import DoubleSign
 from outvote.simulator.checkers.durability import Durability
 from outvote.simulator.checkers.exactly_once import ExactlyOnce
 from outvote.simulator.checkers.false_lies import FalseLies
+from outvote.simulator.checkers.logs import Logs
 from outvote.simulator.checkers.memory import Memory
 from outvote.simulator.checkers.monotonic import Monotonic
 from outvote.simulator.checkers.order import Order
@@ -29,5 +30,5 @@ from outvote.simulator.checkers.validity import Validity
 
 CHECKERS: Final[tuple[type[Checker], ...]] = (
     Order, Validity, ExactlyOnce, ReplyTable, Digests, Snapshots, Reference, Certificates, Decisions, StableStates,
-    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, RealTime, Storms, Pace,
+    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, Logs, RealTime, Storms, Pace,
 )

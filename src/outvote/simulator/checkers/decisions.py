@@ -33,7 +33,7 @@ class Decisions(Checker):
     def delivered(
         self, replica: ReplicaId, delivery: Delivery, replies: list[ReplyStatement], history: Digest
     ) -> None:
-        if delivery.position in self._judged:
+        if delivery.position in self._judged or self.scene.protocol.insight.log is not None:
             return
         self._judged.add(delivery.position)
         votes = self._votes.get((delivery.position, self.scene.protocol.insight.content(delivery)), {})

@@ -1,0 +1,1 @@
+"""Raft: crash faults only. One lying machine breaks it; see README.md."""

@@ -1,0 +1,81 @@
+"""From the disk and back: a replica returns bound by its term, its vote and its log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outvote.core.contract import Record
+from outvote.protocols.raft import membership
+from outvote.protocols.raft.members import Members
+from outvote.protocols.raft.records import Asking, Compacted, Voted, Wrote
+from outvote.protocols.raft.state import State
+from outvote.types import Digest, Position
+
+
+def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+    log = state.log
+    compacted: list[Compacted] = []
+    for record in records:
+        if isinstance(record, Voted):
+            if record.term >= state.term:
+                state.term, state.voted = record.term, record.candidate
+        elif isinstance(record, Compacted):
+            compacted.append(record)
+            if record.position >= log.base and log.term(record.position) != record.term:
+                log.begin(record.position, record.term)
+        elif isinstance(record, Wrote):
+            log.write(record.after, record.entries)
+        elif isinstance(record, Asking):
+            state.incarnation = max(state.incarnation, record.incarnation)
+    state.delivered = state.commit = position
+    if position and log.base < position:
+        # The state stands for what the log still holds before it.
+        _begin_at(state, position, compacted)
+    else:
+        state.base_members = _members_at(state, log.base, compacted)
+        state.commit = max(position, log.base)
+    membership.look(state)
+    state.stable, state.stable_digest = position, digest
+    state.told_stable = max([position, *(record.position for record in compacted)])
+    state.stable_term = max(0, log.term(position))
+    state.stable_members = state.base_members
+
+
+def _begin_at(state: State, position: Position, compacted: Sequence[Compacted]) -> None:
+    log = state.log
+    membership.look(state)
+    members = membership.at(state, min(position, log.last))
+    for record in compacted:
+        if record.position == position:
+            members = record.members
+    if log.last < position:  # its record says which term; there is one in every log that begins behind a state
+        terms = [record.term for record in compacted if record.position == position]
+        log.begin(position, terms[-1] if terms else 0)
+    else:
+        log.compact(position)
+    state.base_members = members
+
+
+def _members_at(state: State, base: Position, compacted: Sequence[Compacted]) -> Members:
+    for record in reversed(compacted):
+        if record.position == base:
+            return record.members
+    return state.base_members
+
+
+def summary(state: State) -> list[Record]:
+    """Term and vote, where the log begins, and what it holds behind the last snapshot."""
+    records: list[Record] = []
+    if state.term:
+        records.append(Voted(state.term, state.voted))
+    if state.incarnation:
+        records.append(Asking(state.incarnation))
+    base = max(state.stable, state.log.base)
+    if base:
+        term = state.stable_term if base == state.stable else state.log.base_term
+        members = state.stable_members if base == state.stable else state.base_members
+        records.append(Compacted(base, term, members))
+    if state.log.last > base:
+        entries = tuple(state.log.entries[base - state.log.base :])
+        records += [Wrote(base + start, entries[start : start + 64]) for start in range(0, len(entries), 64)]
+    return records
