@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import log_cases
 import msgspec
 import pytest
 
@@ -43,6 +44,7 @@ from outvote.simulator.checkers.double_sign import DoubleSign
 from outvote.simulator.checkers.durability import Durability
 from outvote.simulator.checkers.exactly_once import ExactlyOnce
 from outvote.simulator.checkers.false_lies import FalseLies
+from outvote.simulator.checkers.logs import Logs
 from outvote.simulator.checkers.memory import LOGS_BETWEEN, Memory
 from outvote.simulator.checkers.monotonic import Monotonic
 from outvote.simulator.checkers.order import Order
@@ -541,6 +543,12 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Bounds, "bounded memory", bounded_memory),
     (Durability, "durability", durability),
     (Durability, "vouched state lost", vouched_state_lost),
+    (Logs, "two leaders", log_cases.two_leaders),
+    (Logs, "log matching", log_cases.other_entry_of_a_term),
+    (Logs, "log matching", log_cases.other_prefix_of_an_entry),
+    (Logs, "leader completeness", log_cases.leader_without_a_decision),
+    (Logs, "not durable in a majority", log_cases.executed_on_one_disk),
+    (Logs, "not durable in a majority", log_cases.acknowledged_and_overwritten),
     (RealTime, "real-time order", real_time_order),
     (RealTime, "real-time order", answer_never_asked_for),
     (Storms, "view storm", view_storm),
