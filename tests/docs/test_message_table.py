@@ -11,6 +11,8 @@ import pytest
 from documents import ROOT
 
 from outvote.core.contract import Hint, Message, Note, Record
+from outvote.protocols.generals.dispatches import RECORDS as GENERALS_RECORDS
+from outvote.protocols.generals.dispatches import OralDispatch, SignedDispatch
 from outvote.protocols.generals.oral_messages import OralMessage
 from outvote.protocols.generals.signed_messages import SignedOrder
 from outvote.protocols.pbft.messages import MESSAGES, Commit, Decided, FetchedBatch, Prepare, PrePrepare
@@ -40,7 +42,7 @@ def records_before(message: type[Message], records: Sequence[type[Record]] = REC
     ]
 
 
-def message_row(message: type[Message]) -> str:
+def message_row(message: type[Message], records: Sequence[type[Record]] = RECORDS) -> str:
     text = first_paragraph(message)
     parties, answer = _PARTIES.match(text), _ANSWER.match(text)
     if parties:
@@ -55,15 +57,15 @@ def message_row(message: type[Message]) -> str:
         receiver,
         "hint" if issubclass(message, Hint) else "promise",
         "yes" if message.sealed else "no",
-        " ".join(f"`{name}`" for name in records_before(message)) or "",
+        " ".join(f"`{name}`" for name in records_before(message, records)) or "",
         meaning[0].upper() + meaning[1:],
     )
     return "| " + " | ".join(cells) + " |"
 
 
-def message_table(messages: Sequence[type[Message]] = MESSAGES) -> str:
+def message_table(messages: Sequence[type[Message]] = MESSAGES, records: Sequence[type[Record]] = RECORDS) -> str:
     head = "| Message | From | To | Kind | Sealed | Stands on | Says |\n|---|---|---|---|---|---|---|\n"
-    return head + "\n".join(message_row(message) for message in messages) + "\n"
+    return head + "\n".join(message_row(message, records) for message in messages) + "\n"
 
 
 def record_table() -> str:
@@ -80,7 +82,9 @@ def test_the_readme_holds_the_table(table: str) -> None:
 
 
 def test_the_generals_readme_holds_theirs() -> None:
-    assert message_table((OralMessage, SignedOrder)) in (README.parents[1] / "generals" / "README.md").read_text()
+    text = (README.parents[1] / "generals" / "README.md").read_text()
+    assert message_table((OralMessage, SignedOrder)) in text
+    assert message_table((OralDispatch, SignedDispatch), GENERALS_RECORDS) in text
 
 
 def test_the_table_tells_promises_from_hints() -> None:

@@ -132,6 +132,11 @@ def test_the_inline_cluster_prints_what_the_how_to_says() -> None:
     assert "It prints `3`, then `7 in view 1`." in text
 
 
+def test_the_army_prints_what_the_how_to_says() -> None:
+    printed = run("python", "attack_at_dawn.py", where=PROGRAMS)
+    assert f"```\n{printed}```" in (ROOT / "docs" / "how_to" / "watch_the_generals.md").read_text()
+
+
 def test_two_versions_print_what_the_how_to_says() -> None:
     printed = run("python", "two_versions.py", where=PROGRAMS)
     assert f"```\n{printed}```" in (ROOT / "docs" / "how_to" / "spread_the_faults.md").read_text()

@@ -194,6 +194,11 @@ def test_two_orders_of_a_commander_are_proof_and_one_is_none() -> None:
     strangers = Army(1)
     assert not any(strangers.opens(claim) for claim in proof.claims())
     assert battle(signed(4, 1, 3), "contrary").evidence is None
+    # What is refused for its round decides nothing, and convicts all the same.
+    late = battle(signed(4, 2, 0, 3), "whisper")
+    assert late.decisions == {1: ATTACK, 2: ATTACK}
+    assert late.evidence is not None
+    assert late.evidence.orders == (ATTACK, RETREAT)
     assert battle(signed(4, 1, 0), "silent").evidence is None
 
 

@@ -14,7 +14,10 @@ from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
 from outvote.core.facts import Facts
 from outvote.core.occasion import Lie
 from outvote.errors import Mistake
+from outvote.protocols.generals import dispatches as generals_dispatches
 from outvote.protocols.generals import facts as generals_facts
+from outvote.protocols.generals import insight as generals_insight
+from outvote.protocols.generals.service import GeneralsCore
 from outvote.protocols.pbft import facts as pbft_facts
 from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
@@ -225,6 +228,60 @@ RAFT: Final = Protocol(
 )
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS, RAFT)}
+
+
+def _make_generals(
+    me: ReplicaId, committee: Committee, parameters: Mapping[str, int], signed: bool
+) -> GeneralsCore:
+    return GeneralsCore(me, committee, generals_insight.configured(parameters), signed)
+
+
+GENERALS_SIGNED: Final = Protocol(
+    name="generals-signed",
+    byzantine=True,
+    seals=True,
+    messages=generals_dispatches.MESSAGES_SIGNED,
+    records=generals_dispatches.RECORDS,
+    make=partial(_make_generals, signed=True),
+    certificates=lambda record, committee: [],
+    variant=generals_insight.variant,
+    agreement=lambda message: (),
+    lies={},
+    ordering=("SignedDispatch",),
+    formula=lambda n: (n - 1) * (n - 1),
+    marks=lambda record: (),
+    round_of=lambda message: None,
+    phases=1,
+    ordering_phase=0,
+    insight=Insight(
+        entitles=generals_insight.entitles,
+        remembers=generals_insight.remembers,
+        final_vote=generals_insight.no_vote,
+        content=generals_insight.content,
+        state_vote=generals_insight.no_state_vote,
+        state_vouchers=generals_insight.state_vouchers,
+        relies_on=generals_insight.relies_on,
+        sizes=generals_insight.sizes,
+        patience_ns=generals_insight.patience_ns,
+        timeout_ns=generals_insight.timeout_ns,
+        fruitless_views_max=generals_insight.fruitless_views_max,
+    ),
+    expected_marks=(),
+    facts=generals_facts.SIGNED,
+)
+
+GENERALS_ORAL: Final = GENERALS_SIGNED._replace(
+    name="generals-oral",
+    seals=False,
+    messages=generals_dispatches.MESSAGES_ORAL,
+    make=partial(_make_generals, signed=False),
+    ordering=("OralDispatch",),
+    formula=generals_facts.ORAL.messages.of,
+    facts=generals_facts.ORAL,
+)
+
+# They break when a message is late, and nobody who was away comes back: no genesis and no campaign names them.
+SYNCHRONOUS: Final[Mapping[str, Protocol]] = {one.name: one for one in (GENERALS_SIGNED, GENERALS_ORAL)}
 
 # Also of algorithms that replicate nothing: the generals agree on one order.
 FACTS: Final[Mapping[str, Facts]] = {

@@ -18,7 +18,7 @@ from outvote.protocols.generals.signed_messages import (
     Signature,
     SignedGeneral,
     SignedOrder,
-    evidence_of,
+    commanders_claim,
 )
 from outvote.protocols.generals.traitors import Making, Situation, Strategy
 from outvote.types import SEAL_BYTES, ReplicaId, Seal
@@ -94,7 +94,7 @@ class Outcome(NamedTuple):
     decisions: dict[ReplicaId, Order]  # of the loyal, the commander included
     grounds: dict[ReplicaId, list[tuple[Path, Order]]]  # what each loyal lieutenant's decision stands on
     views: dict[ReplicaId, list[tuple[int, ReplicaId, Message]]]  # what each heard: round, speaker, message
-    evidence: Evidence | None
+    evidence: Evidence | None  # against the commander, from all that some loyal general has heard, refused or not
     signatures: int  # made by loyal generals
     verifications: int  # by loyal generals, none remembered from an earlier message
 
@@ -160,6 +160,7 @@ class _Battle:
         self.views: dict[ReplicaId, list[tuple[int, ReplicaId, Message]]] = {one: [] for one in range(plan.n)}
         self.made: dict[tuple[Order, Path], Seal] = {}  # loyal generals' signatures
         self.overheard: dict[tuple[Order, Path], Seal] = {}  # those that some traitor has heard
+        self.testimonies: dict[ReplicaId, dict[Order, Seal]] = {}  # the commander's orders that each loyal one can show
         self.verifications = 0
 
     def run(self) -> Outcome:
@@ -233,6 +234,8 @@ class _Battle:
         self.views[receiver].append((round_, sender, message))
         if receiver in self.plan.traitors:
             self._overhear(message, seal)
+        else:
+            self._remember(receiver, message, seal)
         why = general.refusal(sender, message)
         if why:
             return f"refused: {why}"
@@ -253,9 +256,24 @@ class _Battle:
             for length in range(1, len(message.signers) + 1):
                 self.overheard[message.order, message.signers[:length]] = seals[length - 1]
 
+    def _remember(self, receiver: ReplicaId, message: Message, seal: Seal) -> None:
+        """Two orders are enough to convict, so no third is looked at."""
+        held = self.testimonies.setdefault(receiver, {})
+        if not isinstance(message, SignedOrder) or message.order in held or len(held) > 1 or not message.signers:
+            return
+        claim = commanders_claim(message, seal)
+        if claim.signer == self.plan.commander and message.battle == self.plan.battle and self.opens(claim):
+            held[message.order] = claim.seal
+
+    def _evidence(self) -> Evidence | None:
+        for held in self.testimonies.values():
+            if len(held) == 2:
+                (first, one), (second, other) = held.items()
+                return Evidence(self.plan.battle, self.plan.commander, (first, second), (one, other))
+        return None
+
     def _outcome(self) -> Outcome:
         loyal = self.plan.situation().loyal
-        proofs = [evidence_of(one) for one in self.generals if one.me in loyal and isinstance(one, SignedGeneral)]
         return Outcome(
             plan=self.plan,
             messages=self.messages,
@@ -263,7 +281,7 @@ class _Battle:
             decisions={one: self.generals[one].decision() for one in loyal},
             grounds={one: self.generals[one].grounds() for one in loyal if one != self.plan.commander},
             views=self.views,
-            evidence=next((proof for proof in proofs if proof is not None), None),
+            evidence=self._evidence(),
             signatures=len(self.made),
             verifications=self.verifications,
         )

@@ -121,15 +121,8 @@ class Evidence(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
         return self.orders[0] != self.orders[1]
 
 
-def evidence_of(general: SignedGeneral) -> Evidence | None:
-    """What this general can prove; None if it knows of one order only."""
-    if len(general.known) < 2:
-        return None
-    first, second = list(general.known.values())[:2]
-    orders, seals = (first[0].order, second[0].order), (_first_seal(*first), _first_seal(*second))
-    return Evidence(general.battle, general.commander, orders, seals)
-
-
-def _first_seal(message: SignedOrder, seal: Seal) -> Seal:
-    """The commander's."""
-    return message.seals[0] if message.seals else seal
+def commanders_claim(message: SignedOrder, seal: Seal) -> Claim:
+    """What the first signer says, `seal` being that of the last. Worth keeping of a message that is out of place too: it
+    decides nothing there, and convicts all the same."""
+    first = message.seals[0] if message.seals else seal
+    return Claim(message.signers[0], Signature(message.battle, message.order, message.signers[:1]), first)
