@@ -150,7 +150,7 @@ def identified(outcome: Outcome) -> str:
         orders = " and ".join(outcome.evidence.orders)
         return f"{LETTERS[outcome.evidence.commander]}, whose signature stands under two orders: {orders}"
     if outcome.plan.signed:
-        return "nobody: no loyal general has heard two orders under the commander's signature; agreement does not need it"
+        return "nobody: no loyal general has heard two orders that the commander signed; agreement does not need it"
     return "nobody: oral messages prove nothing to a third party; agreement does not need it"
 
 

@@ -122,7 +122,7 @@ class Evidence(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 
 
 def commanders_claim(message: SignedOrder, seal: Seal) -> Claim:
-    """What the first signer says, `seal` being that of the last. Worth keeping of a message that is out of place too: it
-    decides nothing there, and convicts all the same."""
+    """What the first signer says, `seal` being that of the last. Worth keeping of a message that is out of place too:
+    it decides nothing there, and convicts all the same."""
     first = message.seals[0] if message.seals else seal
     return Claim(message.signers[0], Signature(message.battle, message.order, message.signers[:1]), first)
