@@ -6,6 +6,7 @@ Kept: one vote a term, durable before it is said; a vote only for a log that lac
 from __future__ import annotations
 
 from hashlib import sha256
+from typing import Final
 
 from outvote.protocols.raft import reads, replication
 from outvote.protocols.raft.messages import (
@@ -19,6 +20,8 @@ from outvote.protocols.raft.messages import (
 from outvote.protocols.raft.records import NOBODY, Voted
 from outvote.protocols.raft.state import LONG_AGO, State
 from outvote.types import Nanos, ReplicaId
+
+LEADERS_TIMERS: Final = ("heartbeat", "announce", "quorum", "transfer")
 
 
 def patience_ns(state: State) -> Nanos:
@@ -54,8 +57,8 @@ def follow(state: State, leader: ReplicaId) -> None:
         state.peers = {}
         state.transferring = NOBODY
         state.lease_until = LONG_AGO
-        for name in ("heartbeat", "announce", "quorum", "transfer"):
-            state.timers.cancel(name)  # a leader's
+        for name in LEADERS_TIMERS:
+            state.timers.cancel(name)
         if led:
             state.pool.propose_again()
         reads.begin_again(state)

@@ -110,7 +110,9 @@ class RaftReplica(Core):
     def wake(self) -> None:
         self._begin()
         for name in self.state.timers.due(self.now):
-            TIMERS[name](self.state)
+            # Another that is due as well may have ended the term.
+            if self.state.leads or name not in election.LEADERS_TIMERS:
+                TIMERS[name](self.state)
         self._settle()
 
     def executed(self, position: Position, digest: Digest) -> None:
