@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import pytest
 
-from outvote.core.contract import Record
+from outvote.core.contract import Message, Record
 from outvote.host.turn import Turn
 from outvote.protocols.raft import election, membership, reads, replication, snapshots
 from outvote.protocols.raft import replica as raft_replica
@@ -14,8 +15,8 @@ from outvote.protocols.raft import restore as restoring
 from outvote.protocols.raft.log import Log
 from outvote.protocols.raft.members import Members
 from outvote.protocols.raft.messages import (
-    AppendEntries,
     Appended,
+    AppendEntries,
     Entry,
     Heartbeat,
     PreVote,
@@ -27,6 +28,10 @@ from outvote.protocols.raft.messages import (
 from outvote.protocols.raft.records import NOBODY, Compacted, Voted, Wrote
 from outvote.protocols.raft.state import State
 from outvote.types import Digest, Position, ReplicaId
+
+
+def handle(patch: pytest.MonkeyPatch, kind: type[Message], handler: Callable[[State, ReplicaId, Any], None]) -> None:
+    patch.setitem(raft_replica.HANDLERS, kind, handler)
 
 
 def commit_of_an_older_term_by_counting(patch: pytest.MonkeyPatch) -> None:
@@ -60,7 +65,7 @@ def second_vote_in_a_term(patch: pytest.MonkeyPatch) -> None:
             state.voted = NOBODY
         original(state, sender, message)
 
-    patch.setitem(raft_replica.HANDLERS, RequestVote, on_request_vote)
+    handle(patch, RequestVote, on_request_vote)
 
 
 def vote_not_recorded(patch: pytest.MonkeyPatch) -> None:
@@ -112,7 +117,7 @@ def elected_by_one_less(patch: pytest.MonkeyPatch) -> None:
             inner.setattr(Members, "agree", agree)
             original(state, sender, message)
 
-    patch.setitem(raft_replica.HANDLERS, Vote, on_vote)
+    handle(patch, Vote, on_vote)
 
 
 def stale_vote_counted(patch: pytest.MonkeyPatch) -> None:
@@ -124,7 +129,7 @@ def stale_vote_counted(patch: pytest.MonkeyPatch) -> None:
             if state.members.agree(state.votes):
                 replication.lead(state)
 
-    patch.setitem(raft_replica.HANDLERS, Vote, on_vote)
+    handle(patch, Vote, on_vote)
 
 
 def previous_term_not_compared(patch: pytest.MonkeyPatch) -> None:
@@ -136,7 +141,7 @@ def previous_term_not_compared(patch: pytest.MonkeyPatch) -> None:
             message = AppendEntries(message.term, message.previous, term, message.entries, message.commit)
         original(state, sender, message)
 
-    patch.setitem(raft_replica.HANDLERS, AppendEntries, on_append_entries)
+    handle(patch, AppendEntries, on_append_entries)
 
 
 def truncates_without_conflict(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +158,7 @@ def truncates_without_conflict(patch: pytest.MonkeyPatch) -> None:
             state.commit = min(state.commit, max(end, state.delivered))
         original(state, sender, message)
 
-    patch.setitem(raft_replica.HANDLERS, AppendEntries, on_append_entries)
+    handle(patch, AppendEntries, on_append_entries)
 
 
 def acknowledged_before_it_is_durable(patch: pytest.MonkeyPatch) -> None:
@@ -165,7 +170,7 @@ def acknowledged_before_it_is_durable(patch: pytest.MonkeyPatch) -> None:
         state.out.messages[:] = [one for one in state.out.messages if not isinstance(one[1], Appended)]
         state.out.hints += hurried  # type: ignore[arg-type]
 
-    patch.setitem(raft_replica.HANDLERS, AppendEntries, on_append_entries)
+    handle(patch, AppendEntries, on_append_entries)
 
 
 def acknowledges_its_whole_log(patch: pytest.MonkeyPatch) -> None:
@@ -179,7 +184,7 @@ def acknowledges_its_whole_log(patch: pytest.MonkeyPatch) -> None:
             for to, one in state.out.messages
         ]
 
-    patch.setitem(raft_replica.HANDLERS, AppendEntries, on_append_entries)
+    handle(patch, AppendEntries, on_append_entries)
 
 
 def commits_beyond_what_was_compared(patch: pytest.MonkeyPatch) -> None:
@@ -189,7 +194,7 @@ def commits_beyond_what_was_compared(patch: pytest.MonkeyPatch) -> None:
         state.verified = state.log.last
         replication.on_heartbeat(state, sender, message)
 
-    patch.setitem(raft_replica.HANDLERS, Heartbeat, on_heartbeat)
+    handle(patch, Heartbeat, on_heartbeat)
 
 
 def leader_counts_what_is_not_durable(patch: pytest.MonkeyPatch) -> None:
@@ -236,7 +241,7 @@ def refusal_of_a_pre_vote_without_its_term(patch: pytest.MonkeyPatch) -> None:
             for to, one in state.out.hints
         ]
 
-    patch.setitem(raft_replica.HANDLERS, PreVote, on_pre_vote)
+    handle(patch, PreVote, on_pre_vote)
 
 
 def read_before_the_term_has_begun(patch: pytest.MonkeyPatch) -> None:
@@ -281,7 +286,8 @@ def lease_kept_while_handing_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(
         reads, "holds_lease",
         lambda state: bool(
-            state.config.lease and state.leads and state.commit >= state.term_start and state.now < state.held_until
+            state.config.lease and state.leads and state.commit >= state.term_start
+            and state.now < getattr(state, "held_until", state.lease_until)
         ),
     )
     original = replication.hand_over
@@ -300,7 +306,7 @@ def handing_over_waits_for_pre_votes(patch: pytest.MonkeyPatch) -> None:
         if message.term == state.term and not state.leads:
             election.timed_out(state)
 
-    patch.setitem(raft_replica.HANDLERS, TimeoutNow, on_timeout_now)
+    handle(patch, TimeoutNow, on_timeout_now)
 
 
 def change_before_the_term_has_begun(patch: pytest.MonkeyPatch) -> None:
