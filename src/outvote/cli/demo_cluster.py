@@ -22,6 +22,7 @@ from outvote.cli.traitor import NOW
 from outvote.configuration.files import create_cluster
 from outvote.configuration.genesis import ChannelKind, Form, Genesis, Parameters
 from outvote.errors import Mistake
+from outvote.protocols.catalogue import protocol as protocol_named
 from outvote.types import Nanos, Position, ReplicaId
 
 HONEST_PROGRAM: Final = ("outvote", "run", "--supervised")  # ends when its standard input does
@@ -99,22 +100,25 @@ class ReplicaProcess:
 
 
 class DemoCluster:
-    """Four replicas on free loopback ports below `directory`."""
+    """Four replicas, or as many as are asked for, on free loopback ports below `directory`."""
 
     def __init__(
-        self, directory: Path, clients: list[str], form: Form = "signatures", channel: ChannelKind = "tls"
+        self, directory: Path, clients: list[str], form: Form = "signatures", channel: ChannelKind = "tls",
+        protocol: str = "pbft", replicas: int = N,
     ) -> None:
         self.directory = directory
         self.genesis: Genesis = create_cluster(
             directory,
             name="demo",
             machine="outvote.machines.key_value:KeyValueStore",
-            replicas=N,
-            hosts=[f"127.0.0.1:{port}" for port in free_ports(N)],
+            replicas=replicas,
+            hosts=[f"127.0.0.1:{port}" for port in free_ports(replicas)],
             clients=clients,
             parameters=Parameters(view_timeout_ms=500, checkpoint_interval=64, window=128),
             form=form,
             channel=channel,
+            protocol=protocol,
+            tolerates=protocol_named(protocol).tolerates,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}
 

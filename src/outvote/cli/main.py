@@ -201,9 +201,16 @@ def demo(
     ),
     form: Form = None,
     channel: Channel = None,
+    contrast: Annotated[
+        bool, typer.Option("--contrast", help="Only this: one traitor in PBFT, and the same in Raft.")
+    ] = False,
 ) -> int:
     """Watch a cluster on this machine under attack, and the proof that it stayed right."""
     from outvote.cli.demo import PLAY, run_demo
+    from outvote.cli.demo_contrast import run_contrast
+
+    if contrast:
+        return run_contrast()
 
     return run_demo(
         report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else tuple(PLAY),
