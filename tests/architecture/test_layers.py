@@ -19,7 +19,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "storage": ("core",),
     "observe": ("core",),
     "diagram": ("observe.chronicle",),
-    "broadcast": ("core",),
+    "broadcast": ("core", "crypto.branches", "crypto.erasure"),
     "machines": ("core", "wire.client_messages"),
     "configuration": ("core", "crypto", "machines", "wire.client_messages"),
     "protocols": ("core", "broadcast", "crypto.digests"),
