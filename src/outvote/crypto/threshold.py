@@ -9,8 +9,8 @@ e(share, g2) = e(H(m), g2^a(i + 1)). There is one signature a name, whoever make
 
 Encryption (Baek and Zheng 2003, for pairings of two groups): the public key is Y = g1^a(0). A ciphertext is
 (U, W, box) with U = g1^r, box = the text under the key hash(Y^r), sealed with the label, and W = H2(label, U, box)^r.
-Its proof: e(g1, W) = e(U, H2(label, U, box)) - whoever made W knew r, and nobody can change label, U or box without it. A share of
-the decryption is U^a(i + 1), right if e(share, g2) = e(U, g2^a(i + 1)); f + 1 of them give U^a(0) = Y^r.
+Its proof: e(g1, W) = e(U, H2(label, U, box)) - whoever made W knew r, and nobody can change label, U or box without
+it. A share of the decryption is U^a(i + 1), right if e(share, g2) = e(U, g2^a(i + 1)); f + 1 of them give U^a(0) = Y^r.
 
 Points from outside are decoded with the check that they lie in the right subgroup; the point at infinity is refused.
 The library (py_arkworks_bls12381, the extra `threshold`) promises nothing about constant time.
