@@ -6,11 +6,13 @@ import io
 import json
 import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from outvote.cli.advice import BFT, CHECKSUMS, RAFT, Answers, advise, choices, over_budget
 from outvote.cli.advise import QUESTIONS
+from outvote.cli.advise_clusters import run_clusters
 from outvote.cli.main import run_command
 from outvote.errors import Mistake
 from outvote.protocols.catalogue import FACTS
@@ -63,7 +65,7 @@ def test_numbers_are_the_protocols() -> None:
         bft, raft, alone = choices(CALM._replace(faults=faults), COSTS)
         facts = FACTS["pbft"]
         assert (bft.replicas, bft.messages) == (facts.replicas.of(faults), facts.messages.of(bft.replicas))
-        assert (raft.replicas, raft.quorum) == (2 * faults + 1, faults + 1)
+        assert (raft.replicas, raft.quorum, raft.messages) == (2 * faults + 1, faults + 1, 4 * faults)
         assert alone.replicas == 1
         assert bft.latency_ms > raft.latency_ms > alone.latency_ms
         assert bft.operations_per_s < raft.operations_per_s < alone.operations_per_s
@@ -108,7 +110,13 @@ def test_it_asks_what_was_not_said(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert run_command(["advise", "--no-measure", *SAID]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("Answer: Raft\n")
+    assert "begin with: outvote up --protocol raft --replicas 3\n" in shown.out
     assert shown.err.count("?") == 1
+
+
+def test_clusters_are_run_only_to_be_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["advise", *SAID, "--latency-ms", "0", "--no-measure", "--clusters"]) == 2
+    assert "--clusters measures" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("typed", ["", "perhaps\n" * 3])
@@ -137,3 +145,11 @@ def test_it_measures_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(told["costs_s"][name] > 0 for name in ("signature_s", "verification_s", "message_s", "sync_s"))
     assert [one["replicas"] for one in told["choices"]] == [4, 3, 1]
     assert told["over_budget"][0].startswith("BFT takes")
+
+
+@pytest.mark.processes
+def test_it_runs_a_cluster_to_measure_it(tmp_path: Path) -> None:
+    """Three, the cheapest; the others differ in protocol and size."""
+    measured = run_clusters(tmp_path, {RAFT: ("raft", 3)})[RAFT]
+    assert measured.latency_ms > 0
+    assert measured.operations_per_s > 0

@@ -87,6 +87,13 @@ def test_a_traitor_does_not_divide_the_others(name: str, lie: str) -> None:
     assert told
 
 
+def test_a_commander_that_signs_two_orders_is_convicted() -> None:
+    """By the host's witness, as in every protocol: generals themselves do not care who lied."""
+    run = world("generals-signed", liars=((0, ("equivocate",)),), seed=7)
+    run.run()
+    assert any(replica.counts.get("evidence", 0) for replica in run.replicas if replica.me)
+
+
 def outcomes(kind: str, seeds: Sequence[int], **changes: Any) -> list[str]:
     """The violation of each run; empty where all held."""
     found = []
@@ -307,3 +314,51 @@ def test_numbers_that_make_no_sense() -> None:
         GeneralsConfig(round_ns=0).validated()
     with pytest.raises(Mistake, match="choose 2 to 13"):
         GeneralsCore(0, Committee(14), GeneralsConfig(), signed=True)
+
+
+# ---------------------------------------------------------------------- planted bugs
+
+
+def nothing_is_kept_early(core: GeneralsCore, sender: ReplicaId, message: Any, seal: bytes) -> None:
+    if core._round_of(message) == core.round:
+        TAKE(core, sender, message, seal)
+
+
+def commands_nothing_in_its_first_battle() -> None:
+    core = GeneralsCore(0, Committee(4), GeneralsConfig(round_ns=ROUND), signed=True)
+    at(core, BATTLE - 1, 2)
+    core.restore(0, b"", [])
+    core.submit([request()])
+    at(core, BATTLE)
+    core.wake()
+    assert core.out.messages == []
+
+
+TAKE: Final = GeneralsCore._take
+
+BUGS: Final[dict[str, tuple[str, Any, Any]]] = {
+    "early_dispatches_dropped": (
+        "_take", nothing_is_kept_early, test_what_is_early_waits_and_what_is_late_is_dropped
+    ),
+    "heights_ignored": (
+        "_weigh", lambda core, sender, height: None,
+        lambda: test_who_comes_late_learns_from_the_others_that_it_is("generals-signed"),
+    ),
+    "bodies_unchecked": ("_spoils", lambda core, message: "", test_what_is_spoilt_is_a_lie),
+    "commands_before_others_have_joined": (
+        "_may_command", lambda core, battle: True, commands_nothing_in_its_first_battle
+    ),
+    "rounds_slept_through": (
+        "_stray", lambda core, why: None, test_who_sleeps_through_a_round_knows_it
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_found(name: str) -> None:
+    attribute, instead, check = BUGS[name]
+    check()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GeneralsCore, attribute, instead)
+        with pytest.raises((AssertionError, Violation, KeyError)):
+            check()

@@ -144,6 +144,14 @@ def _cautions_of_bft(told: Answers) -> list[str]:
 # ---------------------------------------------------------------------- what each way takes
 
 
+def how_to_run(advice: Advice, faults: int) -> str:
+    """The command that begins with it."""
+    if advice.answer == BFT:
+        return f"outvote up --replicas {FACTS['pbft'].replicas.of(faults)}"
+    raft = f"outvote up --protocol raft --replicas {FACTS['raft'].replicas.of(faults)}"
+    return raft if advice.answer == RAFT else f"{raft} (to go on when a machine has stopped itself)"
+
+
 def choices(told: Answers, costs: Costs) -> list[Choice]:
     """All three, for the same service, each machine with a core of its own."""
     return [_bft(told, costs), _raft(told, costs), _one_machine(told, costs)]
@@ -165,13 +173,16 @@ def _bft(told: Answers, costs: Costs) -> Choice:
 
 def _raft(told: Answers, costs: Costs) -> Choice:
     """Request, AppendEntries, its answer, reply (Ongaro and Ousterhout 2014); the leader writes its log meanwhile."""
-    n = 2 * told.faults + 1
-    path_s = Tally(signatures=1, verifications=1, digests=2, ends=8, syncs=1).seconds(costs) + _travel_s(4, told)
+    facts = FACTS["raft"]
+    n = facts.replicas.of(told.faults)
+    delays = facts.delays.of(n)
+    path = Tally(signatures=1, verifications=1, digests=2, ends=2 * delays, syncs=1)
+    path_s = path.seconds(costs) + _travel_s(delays, told)
     batch = OUTSTANDING
     leader = Tally(verifications=batch, digests=batch, ends=2 * batch + 2 * (n - 1), syncs=1)
     client = Tally(signatures=batch, digests=batch, ends=2 * batch)
     rate = batch / max(path_s, leader.seconds(costs), client.seconds(costs))
-    return Choice(RAFT, n, n // 2 + 1, 2 * (n - 1), 4, path_s * 1e3, rate)
+    return Choice(RAFT, n, facts.quorum.of(n), facts.messages.of(n), delays, path_s * 1e3, rate)
 
 
 def _one_machine(told: Answers, costs: Costs) -> Choice:

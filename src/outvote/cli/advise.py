@@ -10,7 +10,19 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from outvote.cli import endings
-from outvote.cli.advice import Advice, Answers, Choice, advise, choices, over_budget
+from outvote.cli.advice import (
+    BFT,
+    CHECKSUMS,
+    RAFT,
+    Advice,
+    Answers,
+    Choice,
+    advise,
+    choices,
+    how_to_run,
+    over_budget,
+)
+from outvote.cli.advise_clusters import Measured, run_clusters
 from outvote.cli.bench_paper import costs_here
 from outvote.errors import Mistake
 from outvote.protocols.pbft.performance_model import Costs
@@ -37,12 +49,16 @@ QUESTIONS: Final = (
 )
 
 
-def run_advice(given: Mapping[str, bool | float | None], rest: Answers, measure: bool, as_json: bool) -> int:
+def run_advice(
+    given: Mapping[str, bool | float | None], rest: Answers, measure: bool, clusters: bool, as_json: bool
+) -> int:
     """`given`: by the questions' names, None where nothing was said; `rest` holds the other numbers.
 
     Exit code 1: what is needed does not keep the budget. Raises Mistake.
     """
     rest.check()
+    if clusters and not measure:
+        raise Mistake("--clusters measures: leave out --no-measure")
     said = _complete(given)
     told = rest._replace(
         several_owners=bool(said["several-owners"]), adversary=bool(said["adversary"]),
@@ -53,14 +69,16 @@ def run_advice(given: Mapping[str, bool | float | None], rest: Answers, measure:
     advice = advise(told)
     costs = _measured() if measure else None
     table = choices(told, costs) if costs is not None else []
+    run = _run(table) if clusters else {}
     broken = [text for one in table if one.answer == advice.answer for text in over_budget(told, one)]
     if as_json:
         print(json.dumps({
             **told._asdict(), **advice._asdict(), "over_budget": broken,
             "choices": [one._asdict() for one in table], "costs_s": costs._asdict() if costs is not None else None,
+            "run_here": {answer: one._asdict() for answer, one in run.items()},
         }))
     else:
-        for line in _lines(told, advice, table, broken, costs):
+        for line in _lines(told, advice, table, broken, costs, run):
             print(line)
     return endings.NEGATIVE if broken else endings.DONE
 
@@ -103,12 +121,22 @@ def _measured() -> Costs:
         return costs_here(Path(folder))
 
 
+def _run(table: list[Choice]) -> dict[str, Measured]:
+    """Each on this machine; the single one is a replica that waits for nobody."""
+    protocols = {BFT: "pbft", RAFT: "raft", CHECKSUMS: "raft"}
+    sizes = {one.answer: (protocols[one.answer], one.replicas) for one in table}
+    with tempfile.TemporaryDirectory(prefix="outvote-advise-") as folder:
+        return run_clusters(Path(folder), sizes)
+
+
 def _lines(
-    told: Answers, advice: Advice, table: list[Choice], broken: list[str], costs: Costs | None
+    told: Answers, advice: Advice, table: list[Choice], broken: list[str], costs: Costs | None,
+    run: Mapping[str, Measured],
 ) -> list[str]:
     lines = [f"Answer: {advice.answer}"]
     lines += [f"  because {reason}" for reason in advice.reasons]
     lines += [f"  but mind: {caution}" for caution in advice.cautions]
+    lines.append(f"  begin with: {how_to_run(advice, told.faults)}")
     if costs is None:
         return lines
     lines += [
@@ -128,6 +156,12 @@ def _lines(
         f"{costs.digest_s * 1e6:.1f}, message between two processes {costs.message_s * 1e6:.0f}, log write "
         f"{costs.sync_s * 1e6:.0f} (in {tempfile.gettempdir()})",
     ]
+    if run:
+        lines.append("  Run here, replicas and client on this machine's cores, requests bundled by the client:")
+        lines += [
+            f"    {answer:<26}{one.latency_ms:>8.2f} ms{one.operations_per_s:>10.0f} operations/s"
+            for answer, one in run.items()
+        ]
     if broken:
         lines += ["", *(f"Over budget: {text}" for text in broken)]
     elif told.latency_ms or told.operations:

@@ -39,6 +39,9 @@ def advise(
         float, typer.Option(metavar="MS", help="From one machine to another and back.")
     ] = 0.0,
     measure: Annotated[bool, typer.Option(help="Measure this machine, for some seconds.")] = True,
+    clusters: Annotated[
+        bool, typer.Option("--clusters", help="Also run each choice on this machine, for half a minute in all.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> int:
     """Raft, BFT, or checksums: asks what matters, and answers with reasons and the price on this machine."""
@@ -51,4 +54,4 @@ def advise(
     }
     nothing = Answers(False, False, False, False, False, False)
     rest = nothing._replace(operations=operations, faults=faults, round_trip_ms=round_trip_ms)
-    return run_advice(given, rest, measure, as_json)
+    return run_advice(given, rest, measure, clusters, as_json)
