@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from outvote.cli.generals import Army
+from outvote.cli.generals_drawing import chronicle_of
 from outvote.diagram.story import Story
 from outvote.diagram.svg import picture
 from outvote.observe.chronicle import Chronicle, EventKind
 from outvote.protocols.catalogue import protocol
+from outvote.protocols.generals.battle import Plan as Battle
+from outvote.protocols.generals.battle import fight
+from outvote.protocols.generals.traitors import STRATEGIES
 from outvote.simulator.plan import Plan
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, NEVER
@@ -40,6 +45,14 @@ def view_change() -> Chronicle:
 def view_change_picture() -> str:
     """As the how-to shows it: without the gossip about who stands where."""
     return picture(Story(view_change(), ("Status", "Forward")))
+
+
+def late_order_picture() -> str:
+    """The generals' how-to: a second order, shown to one general in the last round."""
+    army = Army(0)
+    outcome = fight(Battle(True, 4, 2, traitors=(0, 3)), STRATEGIES["whisper"], 0, army.sign, army.opens)
+    title = "SM(2): D shows C another order of A in the last round, too late to be passed on"
+    return picture(Story(chronicle_of(outcome, title)))
 
 
 def crowd(messages: int, lanes: int = 4) -> Chronicle:

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree as Xml
 
 import pytest
-from pictures import FOLDER, crowd, view_change_picture
+from pictures import FOLDER, crowd, late_order_picture, view_change_picture
 
 from outvote.diagram.story import Story
 from outvote.diagram.svg import PICTURE_MESSAGES_MAX, picture
@@ -130,4 +130,14 @@ def test_the_picture_of_the_how_to_is_what_is_drawn_today() -> None:
     assert path.read_text(encoding="utf-8") == now, "run this test with REWRITE_PICTURES=1 and look at the picture"
     assert len(now) < 150_000
     for text in ("leaves for view 1", ">view 1<", "NewView v1", "crashes", "delivers 1"):
+        assert text in now
+
+
+def test_the_generals_picture_is_what_is_drawn_today() -> None:
+    path = FOLDER / "late_order.svg"
+    now = late_order_picture()
+    if os.environ.get("REWRITE_PICTURES", "") not in ("", "0"):
+        path.write_text(now, encoding="utf-8")
+    assert path.read_text(encoding="utf-8") == now, "run this test with REWRITE_PICTURES=1 and look at the picture"
+    for text in ("traitor", "decides attack", "a path of 2 in round 3", "EVIDENCE"):
         assert text in now

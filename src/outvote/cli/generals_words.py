@@ -157,14 +157,15 @@ def identified(outcome: Outcome) -> str:
 def cost_line(outcome: Outcome) -> str:
     """The count beside the formula, and beside the bound that is often quoted for it."""
     n, m, sent = outcome.plan.n, outcome.plan.m, len(outcome.messages)
+    rounds = f"{m + 1} round{'s' if m else ''}"
     if outcome.plan.signed:
         return (
-            f"messages: {sent} sent in {m + 1} rounds; {signed_messages(n, m)} by the formula for one order, "
+            f"messages: {sent} sent in {rounds}; {signed_messages(n, m)} by the formula for one order, "
             f"{signed_messages(n, m, 2)} at most for two; {outcome.signatures} signatures made and "
             f"{outcome.verifications} verified by loyal generals"
         )
     return (
-        f"messages: {sent} sent in {m + 1} rounds; {oral_messages(n, m)} by the exact formula; "
+        f"messages: {sent} sent in {rounds}; {oral_messages(n, m)} by the exact formula; "
         f"{oral_bound(n, m)} by the bound n^(m+1)"
     )
 
