@@ -23,13 +23,13 @@ def test_an_entry_of_an_earlier_term_is_not_committed_by_counting() -> None:
     # (c) Replica 0 leads again. Its old entry reaches replica 2: a majority holds it. Its new one does not leave.
     steps.elect(0, (0, 1, 2))
     for _ in range(6):
-        for letter in steps.take(AppendEntries, 2):
+        for letter in steps.take(AppendEntries, 1, 2):
             sender, receiver, message = letter
             assert isinstance(message, AppendEntries)
             old = tuple(one for one in message.entries if one.term < steps.state(0).term)
             steps.hear((sender, receiver, AppendEntries(
                 message.term, message.previous, message.previous_term, old, message.commit)))
-        steps.settle((0, 2), hold=lambda one: isinstance(one[2], AppendEntries))
+        steps.settle((0, 1, 2), hold=lambda one: isinstance(one[2], AppendEntries))
     assert [entry.requests[0].number for entry in steps.state(2).log.entries if entry.requests] == [1]
     assert steps.executed(0) == [], "a majority holds it, and that is not enough"
     # (d) Replica 4 is elected and overwrites it. Nothing that anybody executed is lost.
