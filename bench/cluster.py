@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,10 +20,19 @@ import psutil
 
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
+from outvote.client.session import SessionConfig
 from outvote.configuration.files import create_cluster
-from outvote.configuration.genesis import ChannelKind, Form
+from outvote.configuration.genesis import ChannelKind, Form, Parameters
+from outvote.protocols.catalogue import protocol as protocol_named
+from outvote.types import SECOND
 
 KEYS = 10_000
+
+
+def patient() -> SessionConfig:
+    """Processes have to start first, on a machine that may have other work."""
+    return SessionConfig(timeout_ns=60 * SECOND, first_number=time.time_ns() // 1000)
+
 SERVE = (
     "import sys, pathlib; from outvote.cli.serve import run_replica;"
     " run_replica(pathlib.Path(sys.argv[1]), int(sys.argv[2]))"
@@ -54,13 +63,15 @@ class Cluster:
 
     def __init__(
         self, where: Path | None, n: int = 4, form: Form = "signatures", channel: ChannelKind = "tls",
-        clients: Sequence[str] = ("default",),
+        clients: Sequence[str] = ("default",), protocol: str = "pbft", parameters: Parameters | None = None,
+        flags: Mapping[str, int] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="outvote-bench-", dir=where)
         self.directory = Path(self._folder.name) / "cluster"
         create_cluster(
             self.directory, name="bench", machine="outvote.machines.key_value:KeyValueStore", replicas=n,
             base_port=free_port_block(n), form=form, channel=channel, clients=clients,
+            protocol=protocol, tolerates=protocol_named(protocol).tolerates, parameters=parameters, flags=flags,
         )
         self.processes = [
             subprocess.Popen(
@@ -109,7 +120,7 @@ async def _load(
     latencies: list[float] = []
     value = "v" * value_bytes
     issued = 0
-    async with await Client.connect(cluster.directory, machine=KeyValueStore) as client:
+    async with await Client.connect(cluster.directory, machine=KeyValueStore, config=patient()) as client:
         stop = time.monotonic() + seconds
 
         async def closed_loop() -> None:

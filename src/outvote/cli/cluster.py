@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,8 @@ from outvote.configuration.files import (
 )
 from outvote.configuration.genesis import Genesis, Parameters, channel_named, entry_name, form_named
 from outvote.configuration.machine_class import load_machine
+from outvote.core.committee import Committee
+from outvote.core.quorums import REPLICAS_MAX
 from outvote.errors import Mistake, OutvoteError
 from outvote.protocols.catalogue import protocol as protocol_named
 
@@ -61,7 +63,8 @@ def init_cluster(
         clients=clients,
         name=name,
         protocol=protocol,
-        parameters=parameters_from(settings),
+        parameters=parameters_from(settings, protocol),
+        flags=flags_from(settings, protocol),
         form=form,
         channel=channel,
     )
@@ -82,6 +85,7 @@ def create(
     parameters: Parameters | None = None,
     form: str = "signatures",
     channel: str = "tls",
+    flags: Mapping[str, int] | None = None,
 ) -> Genesis:
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
@@ -99,13 +103,30 @@ def create(
         form=form_named(form),
         channel=channel_named(channel),
         tolerates=tolerates,
+        flags=flags,
     )
 
 
-def parameters_from(settings: Sequence[str]) -> Parameters:
-    """From words like view_timeout_ms=500. Raises Mistake."""
+def parameters_from(settings: Sequence[str], protocol: str = "pbft") -> Parameters:
+    """From words like view_timeout_ms=500, but for the protocol's own. Raises Mistake."""
+    values = _values(settings, protocol)
+    own = protocol_named(protocol).flags
+    shared = {name: value for name, value in values.items() if name not in own}
+    return msgspec.convert(shared, Parameters, strict=False)  # 0 and 1 for what is on or off
+
+
+def flags_from(settings: Sequence[str], protocol: str) -> dict[str, int]:
+    """The rest of them. Raises Mistake."""
+    own = protocol_named(protocol).flags
+    flags = {name: value for name, value in _values(settings, protocol).items() if name in own}
+    if flags:
+        protocol_named(protocol).make(0, Committee(REPLICAS_MAX, protocol_named(protocol).tolerates), flags)
+    return flags
+
+
+def _values(settings: Sequence[str], protocol: str) -> dict[str, int]:
     values: dict[str, int] = {}
-    known = Parameters.__struct_fields__
+    known = (*Parameters.__struct_fields__, *protocol_named(protocol).flags)
     for text in settings:
         name, _, value = text.partition("=")
         if name not in known:
@@ -113,7 +134,7 @@ def parameters_from(settings: Sequence[str]) -> Parameters:
         if not re.fullmatch(r"[0-9]{1,12}", value):
             raise Mistake(f"--set {text}: write it as {name}=NUMBER")
         values[name] = int(value)
-    return msgspec.convert(values, Parameters, strict=False)  # 0 and 1 for what is on or off
+    return values
 
 
 def default_replicas(protocol: str, form: str = "signatures") -> int:

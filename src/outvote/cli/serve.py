@@ -53,7 +53,7 @@ def make_node(
             "make the cluster with outvote init"
         )
     names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
-    parameters = {name: getattr(genesis.parameters, name) for name in names}
+    parameters = {**{name: getattr(genesis.parameters, name) for name in names}, **genesis.flags}
     return Node(
         genesis,
         keys,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -79,6 +79,7 @@ def create_cluster(
     form: Form = "signatures",
     channel: ChannelKind = "tls",
     tolerates: Tolerates = "lies",
+    flags: Mapping[str, int] | None = None,
 ) -> Genesis:
     """Make keys and certificates for everybody, and write the directory.
 
@@ -115,6 +116,7 @@ def create_cluster(
         form=form,
         channel=channel,
         tolerates=tolerates,
+        flags=dict(flags or {}),
     )
     genesis.check()
     try:

@@ -24,6 +24,7 @@ from outvote.types import FIRST_CLIENT, MILLISECOND, ClientId, Digest, Nanos, Pa
 
 CLIENTS_MAX: Final = 4096  # each costs 900 bytes of cluster.toml and a certificate in every trust store
 LAST_CLIENT: Final = (1 << 31) - 1
+FLAGS_MAX: Final = 32
 EPOCH_MAX: Final = (1 << 63) - 1
 
 Form = Literal["signatures", "authenticators"]
@@ -135,6 +136,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_key_seconds: int = 3600  # session keys are agreed on anew that often
     # What replicas may do wrong without breaking the cluster: the protocol's word, told to clients.
     tolerates: Tolerates = "lies"
+    flags: dict[str, int] = {}  # what only this protocol has; see its README
 
     @property
     def entry(self) -> str:
@@ -192,6 +194,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             msgspec.structs.astuple(self.parameters),
             (self.form, self.channel, self.session_key_seconds),
             *((self.tolerates,) if self.tolerates != "lies" else ()),
+            *((sorted(self.flags.items()),) if self.flags else ()),
         )
         return sha256(msgspec.msgpack.encode(values)).digest()
 
@@ -203,6 +206,10 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if not _MACHINE.fullmatch(self.machine):
             raise Mistake(f'machine = {self.machine!r} names no class: write it as "package.module:Class"')
         _between("session_key_seconds", self.session_key_seconds, 10, 86_400, "an exchange of keys takes a while")
+        if len(self.flags) > FLAGS_MAX:
+            raise Mistake(f"there are {len(self.flags)} flags: no protocol has more than {FLAGS_MAX}")
+        for name, value in self.flags.items():
+            _between(f"the flag {name[:32]!r}", value, 0, LAST_CLIENT, "flags are 0, 1, or a small number")
         _between("epoch", self.epoch, 0, EPOCH_MAX, "epochs are counted from 0")
         check_size(len(self.replicas))
         if [replica.id for replica in self.replicas] != list(range(len(self.replicas))):
@@ -266,6 +273,8 @@ def _told(genesis: Genesis) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(genesis)
     if genesis.tolerates == "lies":
         del fields["tolerates"]
+    if not genesis.flags:
+        del fields["flags"]
     return fields
 
 

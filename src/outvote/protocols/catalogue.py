@@ -38,6 +38,7 @@ from outvote.protocols.pbft.signatures import SIGNATURES
 from outvote.protocols.raft import facts as raft_facts
 from outvote.protocols.raft import insight as raft_insight
 from outvote.protocols.raft import records as raft_records
+from outvote.protocols.raft.config import FLAGS as RAFT_FLAGS
 from outvote.protocols.raft.config import RaftConfig
 from outvote.protocols.raft.messages import MESSAGES as RAFT_MESSAGES
 from outvote.protocols.raft.replica import RaftReplica
@@ -94,6 +95,7 @@ class Protocol(NamedTuple):
     ordering_phase: int  # the first in which a view orders requests
     insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
+    flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
 
     @property
@@ -224,6 +226,7 @@ RAFT: Final = Protocol(
         ),
     ),
     expected_marks=raft_records.MARKS,
+    flags=(*RAFT_FLAGS, "lease_drift_ppm", "learners"),
     facts=raft_facts.RAFT,
 )
 
