@@ -33,7 +33,7 @@ def busy(liar: ReplicaId, sins: tuple[str, ...], seed: int) -> Plan:
     faults += [Fault(2 * SECOND, "cut", a, b) for a, b in links]
     faults += [Fault(2600 * MILLISECOND, "heal", a, b) for a, b in links]
     return Plan(
-        seed=seed, clients=2, operations_each=30, outstanding=2, keys=2, pause_max=SECOND // 5, liars=((liar, sins),),
+        seed=seed, clients=2, operations_each=45, outstanding=2, keys=2, pause_max=SECOND // 5, liars=((liar, sins),),
         parameters={"checkpoint_interval": 2, "window": 4, "batch_requests_max": 4, "view_timeout_ms": 100},
         delay_mean=3 * MILLISECOND, faults=tuple(sorted(faults)), faults_end=3 * SECOND, deadline=400 * SECOND,
         reads=seed % 3 != 2, receipts=seed % 3 == 2, large=2000,
