@@ -155,6 +155,11 @@ def other_forms(body: bytes) -> list[bytes]:
             head, length = 2, body[place + 1]
             wider, widest = {0xC4: (b"\xc5", b"\xc6"), 0xD9: (b"\xda", b"\xdb")}[first]
             others = [wider + b"\0" + body[place + 1 : place + 2], widest + b"\0\0\0" + body[place + 1 : place + 2]]
+        elif first in (0xC5, 0xDA):
+            head, length = 3, int.from_bytes(body[place + 1 : place + 3], "big")
+            others = [bytes([first + 1]) + bytes(2) + body[place + 1 : place + 3]]
+        elif first in (0xC6, 0xDB):
+            head, length = 5, int.from_bytes(body[place + 1 : place + 5], "big")
         elif first in (0xCC, 0xCD, 0xCE, 0xCF):
             size = 1 << (first - 0xCC)
             head = 1 + size

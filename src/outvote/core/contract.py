@@ -128,7 +128,8 @@ class Request(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
     def size_bytes(self) -> int:
         """Upper bound of the encoding: 5 bytes a length prefix, 36 for the fixed fields, and the seal."""
-        return 36 + len(self.seal) + sum([len(operation) + 5 for operation in self.operations])
+        operations = self.operations
+        return 36 + len(self.seal) + 5 * len(operations) + sum(map(len, operations))
 
 
 class Delivery(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

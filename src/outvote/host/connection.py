@@ -50,21 +50,20 @@ class FrameQueue:
     def take(self, bytes_max: int) -> bytes:
         """The oldest frames, prefixed and joined: as many as fit, and one at least if any waits."""
         bodies = self._bodies
-        if not bodies:
-            return b""
-        body = bodies.popleft()
-        size = len(body) + PREFIX_BYTES
-        taken = len(body).to_bytes(PREFIX_BYTES, "big") + body
-        if bodies:
-            parts = [taken]
-            while bodies and size + len(bodies[0]) + PREFIX_BYTES <= bytes_max:
-                body = bodies.popleft()
-                size += len(body) + PREFIX_BYTES
-                parts.append(len(body).to_bytes(PREFIX_BYTES, "big"))
-                parts.append(body)
-            taken = b"".join(parts)
+        parts: list[bytes] = []
+        if self.bytes_waiting <= bytes_max:  # all of them, as nearly always
+            for body in bodies:
+                parts += (len(body).to_bytes(PREFIX_BYTES, "big"), body)
+            bodies.clear()
+            self.bytes_waiting = 0
+            return b"".join(parts)
+        size = 0
+        while bodies and (not size or size + len(bodies[0]) + PREFIX_BYTES <= bytes_max):
+            body = bodies.popleft()
+            size += len(body) + PREFIX_BYTES
+            parts += (len(body).to_bytes(PREFIX_BYTES, "big"), body)
         self.bytes_waiting -= size
-        return taken
+        return b"".join(parts)
 
 
 class SecureConnection(asyncio.Protocol):

@@ -38,6 +38,11 @@ class Restoring:
         self.wake_at: Nanos = NEVER
         self._tick_ns: Nanos = TICK_NS
 
+    @property
+    def under_way(self) -> bool:
+        """Whether something is being fetched, or waits to be taken over."""
+        return self._fetcher is not None
+
     def begin(self, transfer: Transfer, base: MerkleMap, now: Nanos) -> None:
         """Fetch this state on top of `base`, unless that is under way; a fetch of another state hands over what it
         has."""

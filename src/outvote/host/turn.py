@@ -34,7 +34,7 @@ from outvote.machines.merkle_image import pages, read_image, salvage
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Recovered, Ticket
-from outvote.types import NEVER, ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
+from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Read, Refusal, ReplyStatement, Report, Unread
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -241,7 +241,7 @@ class Turn:
     def run(self) -> Nanos:
         """Do everything that can be done now. Returns when to be woken, in this clock's nanoseconds."""
         self._disk.check()
-        self.urgent = bool(self._reads) or self._restoring.wake_at < NEVER
+        self.urgent = bool(self._reads) or self._restoring.under_way
         core = self.core
         self._read_clock()
         if core.now >= core.wake_at:
@@ -251,7 +251,7 @@ class Turn:
             self._drain()
         if self._parked or self._unsaid:
             self._release()
-        while self._own or self._inbox or self._requests or self._may_vouch():
+        while self._own or self._inbox or self._requests or (self._digests and self._may_vouch()):
             if len(self._parked) >= PARKED_MESSAGES_MAX:
                 break
             self._take_inputs()
@@ -279,7 +279,7 @@ class Turn:
         while self._own:
             message, seal = self._own.popleft()
             core.receive(self.me, message, seal)
-        while self._may_vouch():
+        while self._digests and self._may_vouch():
             core.executed(*self._digests.popleft())
         if self._inbox:
             inbox, self._inbox, self._inbox_count = self._inbox, [], {}
@@ -290,8 +290,8 @@ class Turn:
             core.submit(self._genuine_requests(requests))
 
     def _may_vouch(self) -> bool:
-        """Whether there is the digest of a state that a crash could not take away: its log begins on our disk."""
-        return bool(self._digests) and self._disk.kept >= self._fetched
+        """Whether a crash could not take away the state that the next digest is of: its log begins on our disk."""
+        return self._disk.kept >= self._fetched
 
     def _handle(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
         kind = type(message)
@@ -301,7 +301,7 @@ class Turn:
             return
         claims = message.claims()
         # What needs no signature checked goes straight to the core, which asks the same question itself.
-        if claims or self._codec.seals(message):
+        if claims or seal:
             if not self.core.admits(sender, message):
                 self._count("not_admitted")
                 return
@@ -313,7 +313,7 @@ class Turn:
     def _genuine(self, sender: ReplicaId, message: Message, seal: Seal, claims: Sequence[Claim]) -> bool:
         """Check the sender's seal and every seal that the message quotes; show them to the witness."""
         opens, see = self._opener.opens, self._witness.see
-        if self._codec.seals(message):
+        if seal:  # the codec has seen to it that a message has one if its type wants one
             statement = message.statement()
             if not opens(Claim(sender, statement, seal)):
                 self._observer.lie(sender, "seal", f"a {type(message).__name__} whose seal is not its sender's")
@@ -352,10 +352,12 @@ class Turn:
     # ------------------------------------------------------------------ the outbox
 
     def _drain(self) -> None:
-        out = self.core.out
-        if not out.waits():
+        if self.core.out.waits():
+            self._empty(self.core.out)
+        if self._restoring.under_way:
             self._install_fetched()
-            return
+
+    def _empty(self, out: Outbox) -> None:
         for receiver, hint in out.hints:
             self.urgent = True
             self._count_sent(receiver, hint)
@@ -389,7 +391,6 @@ class Turn:
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()
-        self._install_fetched()
 
     def _release(self) -> None:
         """Let go of the promises whose records are durable, in order; our own copies become inputs."""

@@ -11,13 +11,17 @@ from outvote.types import ClientId, Nanos, Position
 class Context:
     """Agreed facts about the operation being executed: equal on every replica, so safe to use in a command."""
 
-    __slots__ = ("_counter", "_seed", "client", "position", "time_ns")
+    __slots__ = ("_counter", "_place", "_seed", "client", "position", "time_ns")
 
-    def __init__(self, position: Position, time_ns: Nanos, client: ClientId, seed: bytes) -> None:
+    def __init__(
+        self, position: Position, time_ns: Nanos, client: ClientId, seed: bytes, place: int | None = None
+    ) -> None:
+        """`place`: of the operation in its request, part of the seed; few operations ask for chance."""
         self.position = position  # place in the total order
         self.time_ns = time_ns  # wall clock of the leader, bounded by the others, never running backwards
         self.client = client  # who signed the request
         self._seed = seed
+        self._place = place
         self._counter = 0
 
     def random_bytes(self, count: int) -> bytes:
@@ -26,8 +30,9 @@ class Context:
         Nobody can tell them from the state alone. The leader, who sees the requests before they are ordered, can choose
         which of them to take together, knowing what comes of it: no lottery should rely on it."""
         out = bytearray()
+        seed = self._seed if self._place is None else self._seed + self._place.to_bytes(4, "big")
         while len(out) < count:
-            out += sha256(self._seed + self._counter.to_bytes(8, "big")).digest()
+            out += sha256(seed + self._counter.to_bytes(8, "big")).digest()
             self._counter += 1
         return bytes(out[:count])
 

@@ -139,7 +139,7 @@ class Executor:
         results: list[bytes] = []
         used_bytes = 0
         for index, operation in enumerate(request.operations):
-            outcome = apply(operation, Context(position, time, client, seed + index.to_bytes(4, "big")))
+            outcome = apply(operation, Context(position, time, client, seed, index))
             used_bytes += len(outcome)
             if used_bytes > _BUDGET_BYTES:
                 used_bytes -= len(outcome)

@@ -120,7 +120,7 @@ class StateMachine(Machine):
         if not step.bounded and nested_too_deep(operation):
             return encode_invalid(f"the arguments of {step.name!r} are nested too deep")
         try:
-            arguments = step.decode(memoryview(operation)[offset:])
+            arguments = step.decode(operation[offset:])  # a copy: for most operations cheaper than a view of them
         except MemoryError:
             raise
         except Exception:  # a type's own __post_init__ may raise anything

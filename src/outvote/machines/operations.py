@@ -112,7 +112,7 @@ def decode_outcome(outcome: bytes, result: Any) -> Any:
         raise Refused(outcome_reason(outcome))
     decoder = result if isinstance(result, msgspec.msgpack.Decoder) else msgspec.msgpack.Decoder(result)
     try:
-        return decoder.decode(memoryview(outcome)[2:])
+        return decoder.decode(outcome[2:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Lie(f"a result that does not have the command's result type: {error}") from error
 

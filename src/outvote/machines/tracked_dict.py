@@ -15,6 +15,7 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 _NONE: Any = object()
+_set_item = dict.__setitem__  # `super()` would cost as much again, once an operation
 
 
 class TrackedDict(dict[Key, Value], Generic[Key, Value]):
@@ -40,7 +41,7 @@ class TrackedDict(dict[Key, Value], Generic[Key, Value]):
             self.numbers[key] = self.next_number
             self.next_number += 1
         self.touched[key] = None
-        super().__setitem__(key, value)
+        _set_item(self, key, value)
 
     def __delitem__(self, key: Key) -> None:
         super().__delitem__(key)

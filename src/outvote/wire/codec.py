@@ -56,7 +56,7 @@ class Codec:
             raise Lie(f"a {type(message).__name__} in another form than the one that is valid")
         if epoch != self.epoch:
             raise Lie(f"a message of epoch {epoch} in epoch {self.epoch}")
-        if len(seal) != (SEAL_BYTES if self.seals(message) else 0):
+        if len(seal) != (SEAL_BYTES if self._sealing and message.sealed else 0):
             expected = f"{SEAL_BYTES} bytes" if self.seals(message) else "none"
             raise Lie(f"a {type(message).__name__} with a seal of {len(seal)} bytes, where it has {expected}")
         return message, seal

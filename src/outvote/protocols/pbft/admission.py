@@ -45,7 +45,7 @@ _ORDERING: Final = (PrePrepare, Prepare, Commit)
 def admits(state: State, sender: ReplicaId, message: Message) -> bool:
     """Cheap and pure. False drops the message without a trace: it may be late, repeated or out of any window."""
     kind = type(message)
-    ask = state.form.admits.get(kind) or _ADMITS.get(kind)
+    ask = _ADMITS.get(kind) or state.form.admits.get(kind)
     return ask is not None and ask(state, sender, message)
 
 

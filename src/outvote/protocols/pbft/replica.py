@@ -77,6 +77,7 @@ class PbftReplica(Core):
 
     def __init__(self, me: ReplicaId, committee: Committee, config: PbftConfig, form: Form = SIGNATURES) -> None:
         super().__init__(me)
+        self._admitted: tuple[ReplicaId, Message] | None = None  # last, if nothing has happened since
         self.state = State(me, committee, config.validated(committee.n), self.out, form)
 
     def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
@@ -108,20 +109,24 @@ class PbftReplica(Core):
         return self.state.pool.room(client)
 
     def admits(self, sender: ReplicaId, message: Message) -> bool:
-        return admission.admits(self.state, sender, message)
+        admitted = admission.admits(self.state, sender, message)
+        self._admitted = (sender, message) if admitted else None
+        return admitted
 
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
-        self._begin()
         state = self.state
-        # Asked again: the state may have moved on while the seals were checked, or while our own copy waited.
-        if not admission.admits(state, sender, message):
+        # Asked again, unless nothing has happened since: the state may have moved on while our own copy waited.
+        fresh = self._admitted
+        known = fresh is not None and fresh[1] is message and fresh[0] == sender
+        if not known and not admission.admits(state, sender, message):
             return
+        self._begin()
         if admission.early(state, message):
             admission.keep_early(state, sender, message, seal)
             return
         entered, progress = (state.view, state.active), (state.delivered, state.tentative_end)
         kind = type(message)
-        handle = state.form.handlers.get(kind) or HANDLERS[kind]
+        handle = HANDLERS.get(kind) or state.form.handlers[kind]
         handle(state, sender, message, seal)
         if kind in VOTES and (state.delivered, state.tentative_end) == progress:
             return  # nothing to propose and no timer to move: what waits is still the same
@@ -175,6 +180,7 @@ class PbftReplica(Core):
         )
 
     def _begin(self) -> None:
+        self._admitted = None
         self.state.now = self.now
         self.state.wall = self.wall
 
