@@ -27,6 +27,7 @@ from outvote.types import FIRST_CLIENT
 from outvote.wire.codec import Codec
 
 SHARES = (0.0, 0.001, 0.01, 0.1, 1.0)
+REPEATS = 5
 OPERATIONS = 200  # of one request
 OLD_PART_BYTES = 256 * 1024  # what the digest of a whole image was made of
 
@@ -94,24 +95,26 @@ def transfers(keys: int, value_bytes: int, share: float, rng: Random) -> dict[st
 
 def checkpoints(keys: int, value_bytes: int, rng: Random) -> list[dict[str, Any]]:
     """The time of a checkpoint by the share of the keys written since the last one, beside that of a whole
-    image and its digest."""
+    image and its digest; the best of REPEATS, since other work on the machine only adds to it."""
     store = Store(keys, value_bytes)
     store.executor.checkpoint()
     rows: list[dict[str, Any]] = []
     for share in SHARES:
-        store.put(rng.sample(range(keys), round(keys * share)))
-        gc.collect()
-        began = time.process_time()
-        store.executor.checkpoint()
-        ours = time.process_time() - began
-        gc.collect()
-        began = time.process_time()
-        image = store.executor.machine.snapshot()
-        for start in range(0, len(image), OLD_PART_BYTES):
-            sha256(image[start : start + OLD_PART_BYTES]).digest()
+        ours = theirs = float("inf")
+        for _ in range(REPEATS):
+            store.put(rng.sample(range(keys), round(keys * share)))
+            gc.collect()
+            began = time.process_time()
+            store.executor.checkpoint()
+            ours = min(ours, time.process_time() - began)
+            gc.collect()
+            began = time.process_time()
+            image = store.executor.machine.snapshot()
+            for start in range(0, len(image), OLD_PART_BYTES):
+                sha256(image[start : start + OLD_PART_BYTES]).digest()
+            theirs = min(theirs, time.process_time() - began)
         rows.append({
-            "changed": share, "checkpoint_ms": round(ours * 1e3, 2),
-            "whole_image_ms": round((time.process_time() - began) * 1e3, 2),
+            "changed": share, "checkpoint_ms": round(ours * 1e3, 2), "whole_image_ms": round(theirs * 1e3, 2),
         })
     return rows
 

@@ -11,6 +11,7 @@ import pytest
 from puppet import plan
 
 from outvote.machines.merkle_image import read_image, write_image
+from outvote.machines.merkle_map import RECORD_HEAD_BYTES
 from outvote.protocols.catalogue import protocol
 from outvote.simulator.disk import SimulatedDisk
 from outvote.simulator.world import World
@@ -24,7 +25,7 @@ def rot_leaves(disk: SimulatedDisk, rng: Random, count: int) -> None:
         header, image = data[:HEADER_BYTES], bytearray(data[HEADER_BYTES:])
         leaves = list(read_image(bytes(image)).leaves())
         for leaf in rng.sample(leaves, min(count, len(leaves))):
-            image[image.index(leaf.key + leaf.value) + len(leaf.key)] ^= 1 << rng.randrange(8)
+            image[image.index(leaf.record) + RECORD_HEAD_BYTES + len(leaf.key)] ^= 1 << rng.randrange(8)
         disk._snapshots[generation] = header + bytes(image)
     disk.state_rotted(0)
 

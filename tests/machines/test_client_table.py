@@ -248,5 +248,5 @@ def a_state(**changes: object) -> MerkleMap:
 @pytest.mark.parametrize("changes", [{"version": SNAPSHOT_VERSION + 1}, {"history": bytes(31)}, {"history": bytes(33)}])
 def test_a_snapshot_of_another_form_is_a_lie(changes: dict[str, object]) -> None:
     Executor(Sizes()).install(a_state())
-    with pytest.raises(Lie, match="this program reads version 2"):
+    with pytest.raises(Lie, match="this program reads version 3"):
         Executor(Sizes()).install(a_state(**changes))

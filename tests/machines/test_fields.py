@@ -206,13 +206,13 @@ def test_what_was_not_touched_is_not_written_again(monkeypatch: pytest.MonkeyPat
     executor.deliver(Delivery(1, 1, (Request(70_000, 1, 0, tuple(put), b""),), 0, False))
     executor.checkpoint()
     written: list[bytes] = []
-    original = Draft.write
+    original = Draft.put
 
-    def write(draft: Draft, name: bytes, data: bytes) -> None:
+    def put_down(draft: Draft, name: bytes, data: bytes) -> None:
         written.append(name[:1])
         original(draft, name, data)
 
-    monkeypatch.setattr(Draft, "write", write)
+    monkeypatch.setattr(Draft, "put", put_down)
     executor.deliver(Delivery(2, 2, (Request(70_001, 1, 0, tuple(put[7:9]), b""),), 0, False))
     executor.checkpoint()
     assert written.count(b"i") == 2

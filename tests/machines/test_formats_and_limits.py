@@ -79,14 +79,14 @@ def test_a_tag_never_changes(kind: type[Struct], tag: int) -> None:
     assert kind.__struct_config__.tag == tag
 
 
-FRESH = "d1b7eeed24673edef65b201aa08de253dde1beb753d38f5217ad30f2ec910eb7"
+FRESH = "ac703756c4a145a27ac5e8843237ca7c25097f9600cc6d3235226afa0678d073"
 
 
 def test_a_whole_state_has_the_same_digest_in_every_release() -> None:
     fresh = Executor(KeyValueStore()).checkpoint()
     assert fresh.digest == fresh.state.digest
     assert fresh.data.startswith(b"OVPG")
-    assert executor.SNAPSHOT_VERSION == 2
+    assert executor.SNAPSHOT_VERSION == 3
     assert fresh.digest.hex() == FRESH
 
 
@@ -95,9 +95,9 @@ def test_every_leaf_has_its_name() -> None:
     written = Executor(store)
     store.entries["key"] = Entry("value", 7)
     assert {leaf.key: leaf.value for leaf in written.checkpoint().state.leaves()} == {
-        b"\0\0h": b"\0\1" + b"\x94\x02\x00\xc4\x20" + bytes(32) + b"\x00",
+        b"\0\0h": b"\0\1" + b"\x94\x03\x00\xc4\x20" + bytes(32) + b"\x00",
         b"\0\0n": b"\0\1" + b"\x93\xa7entries\xa8revision\xacstored_bytes",
-        b"\0\0f\0\0": b"\0\1" + b"\x01",
+        b"\0\0f\0\0": b"\0\1" + b"\x92\x01\x01",
         b"\0\0i\0\0\xa3key": b"\0\1" + bytes(6) + b"\x92\xa5value\x07",
         b"\0\0f\0\1": b"\0\1" + b"\x00",
         b"\0\0f\0\2": b"\0\1" + b"\x00",
@@ -106,7 +106,7 @@ def test_every_leaf_has_its_name() -> None:
 
 def test_an_image_byte_for_byte() -> None:
     state = EMPTY.update({b"k": b"value"})
-    leaf = b"\0\1" + b"\0\0\0\5" + b"kvalue"
+    leaf = b"\0\1k" + b"\0\0\0\5value"
     assert merkle_image.write_image(state) == b"OVPG" + b"\0\0\0\x0c" + crc32(leaf).to_bytes(4, "big") + leaf
     assert merkle_image.write_image(MerkleMap()) == b""
 
@@ -116,8 +116,10 @@ def test_the_limits() -> None:
     assert (leaves.PIECE_BYTES, leaves.STATE_BYTES_MAX) == (64 * 1024 - 2, 2 << 30)
     assert (merkle_image.PAGE_BYTES, fields.INLINE_KEY_BYTES_MAX) == (4096, 1536)
     assert (state_transfer.ANSWER_BYTES, state_transfer.SUBTREE_BYTES) == (256 * 1024, 32 * 1024)
-    assert (state_transfer.ASKS_MAX, state_transfer.ASKS_MIN, state_transfer.HINT_BYTES) == (256, 16, 4)
+    assert (state_transfer.ASKS_MAX, state_transfer.ASKS_MIN, state_transfer.HINT_BYTES) == (256, 16, 2)
     assert (state_transfer.ASKED_MAX, state_transfer.ASKED_OF_ONE_MAX, state_transfer.HELD_MAX) == (8, 4, 4)
+    assert (merkle_map.BUCKET_LEAVES_MAX, merkle_map.BUCKET_BYTES_MAX) == (64, 8 * 1024)
+    assert (state_transfer.LEAF_HINT_BYTES, state_transfer.GROUP_BYTES) == (2, 64 * 1024)
     assert (state_transfer.STALL_NS, state_transfer.RESTS) == (2 * SECOND, 4)
     assert sessions.KEPT_BYTES_MAX == 1024 * 1024
     assert key_value._CHANGES_MAX == 256

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outvote.core.contract import Hint
 from outvote.machines.fetcher import WANTED_MAX, Fetcher
-from outvote.machines.merkle_map import EMPTY, VALUE_BYTES_MAX, MerkleMap
+from outvote.machines.merkle_map import EMPTY, VALUE_BYTES_MAX, MerkleMap, leaf_of
 from outvote.machines.state_transfer import (
     ANSWER_BYTES,
     ASKED_MAX,
@@ -104,7 +104,7 @@ def server_of(state: MerkleMap) -> Server:
 
 
 def answer(server: Server, digest: bytes, *paths: str, known: bytes = b"") -> Nodes:
-    (found,) = server.answer(0, FetchNodes(10, digest, 1, tuple([Ask(path, known) for path in paths])))
+    (found,) = server.answer(0, FetchNodes(10, digest, 1, tuple([Ask(path, known, b"") for path in paths])))
     assert isinstance(found, Nodes)
     return found
 
@@ -115,7 +115,7 @@ def test_an_answer_ends_at_its_limit_and_keeps_the_order() -> None:
     paths = [path for path in map("%02x".__mod__, range(256)) if state.node(path) is not None]
     found = answer(server, state.digest, *paths).found
     assert [one.path for one in found] == paths[: len(found)]
-    size = sum(len(key) + len(value) for one in found for key, value in one.leaves)
+    size = sum(len(key) + len(value) for one in found for key, value in map(leaf_of, one.records))
     assert ANSWER_BYTES <= size < ANSWER_BYTES + VALUE_BYTES_MAX + 100
     many = answer(server, state.digest, *["0"] * (ASKS_MAX + 5)).found
     assert len(many) == ASKS_MAX
@@ -123,20 +123,20 @@ def test_an_answer_ends_at_its_limit_and_keeps_the_order() -> None:
 
 def test_what_is_unknown_comes_whole_while_it_is_small() -> None:
     small, many, large = a_state(20), a_state(SUBTREE_LEAVES_MAX + 1, 4), a_state(200)
-    assert [len(found.leaves) for found in answer(server_of(small), small.digest, "").found] == [20]
+    assert [len(found.records) for found in answer(server_of(small), small.digest, "").found] == [20]
     for state in (many, large):
         (found,) = answer(server_of(state), state.digest, "").found
         assert found.bitmap == 0xFFFF
         assert len(found.digests) == 16 * 33
     (known,) = answer(server_of(small), small.digest, "", known=b"\0\0").found
-    assert known.bitmap.bit_count() * 33 == len(known.digests) + 33 * len(known.leaves)
+    assert known.bitmap.bit_count() * 33 == len(known.digests)
 
 
 def test_paths_that_lead_nowhere_are_passed_over() -> None:
     state = a_state(40)
     server = server_of(state)
     for path in ("0" * 65, "g", "A", "f" * 64, "\n"):
-        assert server.answer(0, FetchNodes(10, state.digest, 1, (Ask(path, b""),))) == []
+        assert server.answer(0, FetchNodes(10, state.digest, 1, (Ask(path, b"", b""),))) == []
     (found,) = answer(server, state.digest, "zz", "").found
     assert found.path == ""
     for known in (b"\xff", b"\xff\xff", b"\xff\xff" + bytes(200), b"\0"):

@@ -10,7 +10,7 @@ from outvote.host.ports import Observer
 from outvote.host.voice import Voice
 from outvote.machines.fetcher import Fetcher
 from outvote.machines.merkle_image import pages
-from outvote.machines.merkle_map import Leaf, MerkleMap
+from outvote.machines.merkle_map import MerkleMap, Record
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Nodes, Server
 from outvote.types import MILLISECOND, NEVER, Nanos, ReplicaId, Size
 
@@ -60,8 +60,8 @@ class Restoring:
         for receiver, hint in self._fetcher.start():
             self.voice.hint(receiver, hint)
 
-    def _arrived(self, leaves: list[Leaf]) -> None:
-        self._set_aside(b"".join(pages(leaves)))
+    def _arrived(self, records: list[Record]) -> None:
+        self._set_aside(b"".join(pages(records)))
 
     def take(self, sender: ReplicaId, message: Message) -> None:
         """A message of one of TRANSFER_KINDS."""

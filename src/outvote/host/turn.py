@@ -153,7 +153,7 @@ class Turn:
     def _here(self) -> MerkleMap:
         """What may be the same in a state to be fetched."""
         salvaged, self._salvaged = self._salvaged, EMPTY
-        return self.executor.saved.update({leaf.key: leaf.value for leaf in salvaged.leaves()})
+        return self.executor.saved.update(dict(salvaged.leaves()))
 
     def hear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica. Raises Lie if it is no message; the link counts it."""
@@ -462,7 +462,7 @@ class Turn:
         if snapshot is None or snapshot.digest != digest:
             return
         self._disk.keep(
-            position, digest, pages(snapshot.state.leaves()),
+            position, digest, pages(snapshot.state.records()),
             [self._records.encode(record) for record in self.core.summary()]
         )
         self._server.settle(position)

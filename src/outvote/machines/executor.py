@@ -24,7 +24,7 @@ from outvote.machines.sessions import Sessions
 from outvote.types import DIGEST_BYTES, SEAL_BYTES, ClientId, Digest, Nanos, Position, Size
 from outvote.wire.client_messages import OPERATIONS_MAX, RESULT_BYTES_MAX, ReplyStatement
 
-SNAPSHOT_VERSION: Final = 2
+SNAPSHOT_VERSION: Final = 3
 # Room for the refusals that replace results once a request's budget is used up: 256 x 17 bytes = 4352 of 262144.
 _BUDGET_BYTES: Final = RESULT_BYTES_MAX - OPERATIONS_MAX * len(TOO_LARGE)
 

@@ -15,19 +15,21 @@ from outvote.core.contract import Hint
 from outvote.errors import Lie, Mistake
 from outvote.machines.merkle_map import (
     BRANCHES,
+    BUCKET_LEAVES_MAX,
     EMPTY,
     EMPTY_DIGEST,
     KEY_BYTES_MAX,
     PATH_DIGITS,
     VALUE_BYTES_MAX,
-    Leaf,
+    Change,
     MerkleMap,
     Node,
+    Record,
     build,
     inner_digest,
-    leaf_of,
-    leaves_below,
+    key_of,
     path_of,
+    records_below,
     slots,
 )
 from outvote.machines.state_transfer import (
@@ -35,12 +37,18 @@ from outvote.machines.state_transfer import (
     ASKED_OF_ONE_MAX,
     ASKS_MAX,
     ASKS_MIN,
+    CHANGED,
+    DIGESTS,
+    ITEMS,
+    NOTHING_KNOWN,
     RESTS,
     STALL_NS,
+    WHOLE,
     Ask,
     FetchNodes,
     Found,
     Nodes,
+    hints_of,
     known_of,
 )
 from outvote.types import DIGEST_BYTES, Digest, Nanos, Position, ReplicaId, Size
@@ -48,6 +56,9 @@ from outvote.types import DIGEST_BYTES, Digest, Nanos, Position, ReplicaId, Size
 # The deepest nodes are asked for first. So of each level at most one message's worth of nodes waits with all their
 # children, and of ASKED_MAX messages: 64 levels x 16 children x 256 x 8; in fact the leaves end it after a few.
 WANTED_MAX: Final = PATH_DIGITS * BRANCHES * ASKS_MAX * ASKED_MAX
+
+DOUBT: Final = 16  # what one node that does not fit weighs, against one that does
+DOUBTS_MAX: Final = 4 * DOUBT
 
 _DIGITS: Final = "0123456789abcdef"
 _ENTRY_BYTES: Final = 1 + DIGEST_BYTES
@@ -68,13 +79,13 @@ class Fetcher:
     """Fetches one certified state from `sources`. Call `tick` a few times a second until `done` is not None."""
 
     __slots__ = (
-        "_asked", "_in_full", "_liars", "_number", "_on_leaves", "_queue", "_resting", "_stall_ns", "_turn",
-        "_wanted", "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources", "state",
+        "_asked", "_doubts", "_in_full", "_liars", "_narrowed", "_number", "_on_leaves", "_queue", "_resting",
+        "_stall_ns", "_turn", "_wanted", "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources", "state",
     )  # fmt: skip
 
     def __init__(
         self, position: Position, digest: Digest, sources: Sequence[ReplicaId], base: MerkleMap = EMPTY,
-        on_leaves: Callable[[list[Leaf]], None] | None = None, stall_ns: Nanos = STALL_NS,
+        on_leaves: Callable[[list[Record]], None] | None = None, stall_ns: Nanos = STALL_NS,
     ) -> None:  # fmt: skip
         """`base`: what is here already. `on_leaves` gets all leaves that arrive, once they are verified. `stall_ns`:
         how long a source may take to answer, at most STALL_NS."""
@@ -92,8 +103,10 @@ class Fetcher:
         self._wanted: dict[str, Digest] = {}  # nodes that are not here, by path, and the digests they must have
         self._queue: list[str] = []  # of them, those to be asked for; the next one last
         self._in_full: dict[str, None] = {}  # of them, those whose answer did not fit what is here
+        self._narrowed: dict[str, int] = {}  # of them, those of which only these children differ, if that was true
         self._asked: dict[int, _Asked] = {}
         self._liars: dict[ReplicaId, None] = {}
+        self._doubts: dict[ReplicaId, int] = {}  # see `_doubt`
         self._resting: dict[ReplicaId, Nanos] = {}  # until when
         self._number = 0
         self._turn = 0  # the source to prefer next
@@ -113,8 +126,8 @@ class Fetcher:
             return []
         if not isinstance(hint, Nodes) or hint.position != self.position:
             return []
-        changes: dict[bytes, bytes | None] = {}
-        news: list[Leaf] = []
+        changes: dict[bytes, Record | None] = {}
+        news: list[Record] = []
         taken = 0
         for found in hint.found[:ASKS_MAX]:
             expected = self._wanted.get(found.path)
@@ -123,13 +136,16 @@ class Fetcher:
             try:
                 self._take(found, expected, changes, news)
             except Lie:
-                if found.path in self._in_full or not self.state.children(found.path):
+                if found.path in self._in_full or self.state.node(found.path) is None:
                     self._liars[sender] = None
                     break
                 self._in_full[found.path] = None  # what is here may look alike and be something else
+                if self._doubt(sender):
+                    break
                 continue
             taken += 1
-        self.state = self.state.update(changes)
+        self._doubts[sender] = max(0, self._doubts.get(sender, 0) - taken)
+        self.state = self.state.merge([_change(key, record) for key, record in changes.items()])
         self.leaves_fetched += len(news)
         if news and self._on_leaves is not None:
             self._on_leaves(news)
@@ -160,42 +176,104 @@ class Fetcher:
 
     # ------------------------------------------------------------------ answers
 
-    def _take(self, found: Found, expected: Digest, changes: dict[bytes, bytes | None], news: list[Leaf]) -> None:
+    def _doubt(self, sender: ReplicaId) -> bool:
+        """An answer to hints did not fit: an accident once in some hundred nodes, so whoever has more than one in 16
+        is a liar."""
+        doubts = self._doubts[sender] = self._doubts.get(sender, 0) + DOUBT
+        if doubts > DOUBTS_MAX:
+            self._liars[sender] = None
+        return doubts > DOUBTS_MAX
+
+    def _take(
+        self, found: Found, expected: Digest, changes: dict[bytes, Record | None], news: list[Record]
+    ) -> None:
         """Verify one node and note what it changes. Raises Lie, and changes nothing, if it is not the one wanted."""
         path = found.path
-        leaves = _leaves(found)
-        if found.bitmap == 0:
-            node = build(leaves, len(path))
-            self._verify(node.digest if node is not None else EMPTY_DIGEST, expected)
-            self._replace(self.state.node(path), leaves, changes)
+        _check_form(found)
+        records = _records(found)
+        if found.kind == WHOLE:
+            self._replace(self.state.node(path), self._built(list(records.values()), path, expected), changes)
+        elif len(path) >= PATH_DIGITS:
+            raise Lie("a node of an impossible depth")
+        elif found.kind == DIGESTS:
+            self._take_digests(found, expected, changes)
+        elif found.kind == CHANGED:
+            self._narrow(found)
+            return
+        elif found.kind == ITEMS and found.bitmap:
+            self._take_group(found, records, expected, changes)
         else:
-            here = self.state.children(path)
-            digests = _digests(found)
-            slotted = _slotted(found, leaves, digests)
-            self._verify(_joined(found.bitmap, digests, slotted, here), expected)
-            for slot, node in here.items():
-                if slot in slotted:
-                    self._replace(node, [slotted[slot]], changes)
-                elif not found.bitmap & 1 << slot:
-                    self._replace(node, [], changes)
-            changes.update({leaf.key: leaf.value for leaf in leaves})
-            for slot, digest in digests.items():
-                if slot not in here or here[slot].digest != digest:
-                    self._want(path + _DIGITS[slot], digest)
+            here = self.state.node(path)
+            (kept,) = _kept([_bucket_of(here)], found.gone)
+            self._replace(here, self._built([*(kept | records).values()], path, expected), changes)
         del self._wanted[path]
         self._in_full.pop(path, None)
-        news += leaves
-        self.bytes_fetched += len(found.digests) + sum([leaf.size_bytes for leaf in leaves])
+        self._narrowed.pop(path, None)
+        news += records.values()
+        self.bytes_fetched += len(found.digests) + sum(map(len, found.records))
+
+    def _take_digests(self, found: Found, expected: Digest, changes: dict[bytes, Record | None]) -> None:
+        path = found.path
+        here = self.state.children(path)
+        digests = _digests(found)
+        self._verify(_joined(found.bitmap, digests, here), expected)
+        for slot, node in here.items():
+            if not found.bitmap & 1 << slot:
+                self._replace(node, [], changes)
+        for slot, digest in digests.items():
+            if slot not in here or here[slot].digest != digest:
+                self._want(path + _DIGITS[slot], digest)
+
+    def _narrow(self, found: Found) -> None:
+        """Only these children differ, says somebody; nothing is believed before their leaves are here."""
+        path = found.path
+        here = self.state.children(path)
+        if path in self._narrowed or path in self._in_full or not 0 < found.changed < 1 << BRANCHES:
+            raise Lie("a node of which nothing more was to be said")
+        for slot in slots(found.changed):
+            _bucket_of(here.get(slot))
+        self._narrowed[path] = found.changed
+
+    def _take_group(
+        self, found: Found, records: dict[bytes, Record], expected: Digest, changes: dict[bytes, Record | None]
+    ) -> None:
+        """The children in which a node differs from what is here, leaf by leaf."""
+        path = found.path
+        here = self.state.children(path)
+        asked = list(slots(self._narrowed.get(path, 0)))
+        below = dict(zip(asked, _kept([_bucket_of(here.get(slot)) for slot in asked], found.gone), strict=True))
+        for key, record in records.items():
+            slot = int(path_of(key)[len(path)], BRANCHES)
+            if slot not in below:
+                raise Lie("a leaf below a node that was not asked for")
+            below[slot][key] = record
+        digests: dict[int, Digest] = {}
+        for slot in asked:
+            node = build([*below[slot].values()], len(path) + 1)
+            if node is not None:
+                digests[slot] = node.digest
+        self._verify(_joined(found.bitmap, digests, here), expected)
+        for slot, node in here.items():
+            if slot in below or not found.bitmap & 1 << slot:
+                self._replace(node, [], changes)
+        for slot in asked:
+            changes.update(below[slot])
+
+    def _built(self, records: list[Record], path: str, expected: Digest) -> list[Record]:
+        """These, if they are the subtree that is wanted. Raises Lie."""
+        node = build(records, len(path))
+        self._verify(node.digest if node is not None else EMPTY_DIGEST, expected)
+        return records
 
     def _verify(self, digest: Digest, expected: Digest) -> None:
         """Raises Lie."""
         if digest != expected:
             raise Lie("a part of a state that is not the one that was asked for")
 
-    def _replace(self, node: Node | None, leaves: list[Leaf], changes: dict[bytes, bytes | None]) -> None:
+    def _replace(self, node: Node | None, records: list[Record], changes: dict[bytes, Record | None]) -> None:
         """What is below this node here goes, these leaves come."""
-        changes.update({leaf.key: None for leaf in leaves_below(node)})
-        changes.update({leaf.key: leaf.value for leaf in leaves})
+        changes.update({key_of(record): None for record in records_below(node)})
+        changes.update({key_of(record): record for record in records})
 
     def _want(self, path: str, digest: Digest) -> None:
         self._wanted[path] = digest
@@ -242,13 +320,29 @@ class Fetcher:
             while self._queue and len(asks) < min(share, ASKS_MAX):
                 path = self._queue.pop()
                 if path in self._wanted:  # else a late answer brought it
-                    known = b"" if path in self._in_full else known_of(self.state.children(path))
-                    asks.append(Ask(path, known))
+                    asks.append(self._ask_for(path))
             if asks:
                 self._number += 1
                 self._asked[self._number] = _Asked(source, [ask.path for ask in asks])
                 questions.append((source, FetchNodes(self.position, self.digest, self._number, tuple(asks))))
         return questions
+
+    def _ask_for(self, path: str) -> Ask:
+        """With hints of what is here, unless they have been of no use."""
+        here = self.state.node(path)
+        if here is None:
+            return Ask(path, b"", b"")
+        if path in self._in_full:
+            return Ask(path, NOTHING_KNOWN, b"")
+        content = here.content
+        if isinstance(content, tuple):
+            return Ask(path, b"", hints_of(content))
+        children = self.state.children(path)
+        changed = self._narrowed.get(path)
+        if changed is None:
+            return Ask(path, known_of(children), b"")
+        hints = [hints_of([*_bucket_of(children.get(slot)).values()]) for slot in slots(changed)]
+        return Ask(path, changed.to_bytes(2, "big"), b"".join(hints))
 
     def _choose(self) -> ReplicaId | None:
         """The next source in turn among those with the fewest open questions; None if all are busy or lied."""
@@ -268,50 +362,87 @@ class Fetcher:
         return best
 
 
-def _leaves(found: Found) -> list[Leaf]:
-    """Raises Lie if one is too large or belongs elsewhere, or if two have one key."""
-    leaves: dict[bytes, Leaf] = {}
-    for key, value in found.leaves:
-        if len(key) > KEY_BYTES_MAX or len(value) > VALUE_BYTES_MAX or not path_of(key).startswith(found.path):
+def _check_form(found: Found) -> None:
+    """Raises Lie if it says more than its kind may."""
+    kind, said = found.kind, (found.bitmap != 0, found.digests != b"", found.changed != 0, found.records != (),
+                              found.gone != b"")  # fmt: skip
+    may = {
+        WHOLE: (False, False, False, True, False), DIGESTS: (True, True, False, False, False),
+        CHANGED: (True, False, True, False, False), ITEMS: (True, False, False, True, True),
+    }.get(kind, ())  # fmt: skip
+    if not may or any(one and not allowed for one, allowed in zip(said, may, strict=True)):
+        raise Lie("a node that says more than its kind may")
+
+
+def _change(key: bytes, record: Record | None) -> Change:
+    return path_of(key), len(key).to_bytes(2, "big") + key, record
+
+
+def _records(found: Found) -> dict[bytes, Record]:
+    """By key. Raises Lie if one is too large, no record at all or belongs elsewhere, or if two have one key."""
+    records: dict[bytes, Record] = {}
+    for record in found.records:
+        middle = 2 + int.from_bytes(record[:2], "big")
+        key, length = record[2:middle], int.from_bytes(record[middle : middle + 4], "big")
+        if len(key) > KEY_BYTES_MAX or length > VALUE_BYTES_MAX or len(record) != middle + 4 + length:
+            raise Lie("a leaf that cannot be read")
+        if not path_of(key).startswith(found.path):
             raise Lie("a leaf that cannot be there")
-        leaves[key] = leaf_of(key, value)
-    if len(leaves) != len(found.leaves):
+        records[key] = record
+    if len(records) != len(found.records):
         raise Lie("a leaf that comes twice")
-    return list(leaves.values())
+    return records
+
+
+def _bucket_of(node: Node | None) -> dict[bytes, Record]:
+    """What a bucket here holds, by key. Raises Lie if it is none, so that it cannot be named leaf by leaf."""
+    if node is None:
+        return {}
+    content = node.content
+    if not isinstance(content, tuple):
+        raise Lie("leaf by leaf, a node that is no bucket here")
+    assert node.count <= BUCKET_LEAVES_MAX, "so one byte counts them"
+    return {key_of(record): record for record in content}
+
+
+def _kept(buckets: list[dict[bytes, Record]], gone: bytes) -> list[dict[bytes, Record]]:
+    """These without what is gone. Raises Lie."""
+    at = 0
+    kept: list[dict[bytes, Record]] = []
+    for bucket in buckets:
+        if at >= len(gone) or at + 1 + gone[at] > len(gone):
+            raise Lie("too few words on what is gone")
+        lost = gone[at + 1 : at + 1 + gone[at]]
+        kept.append({key: record for place, (key, record) in enumerate(bucket.items()) if place not in lost})
+        at += 1 + gone[at]
+    if at != len(gone):
+        raise Lie("too many words on what is gone")
+    return kept
 
 
 def _digests(found: Found) -> dict[int, Digest]:
-    """By slot. Raises Lie."""
+    """By slot. Raises Lie unless they are of children that the node has."""
     entries = found.digests
     if len(entries) % _ENTRY_BYTES or len(entries) > BRANCHES * _ENTRY_BYTES:
         raise Lie("a node with a cut digest")
-    return {
+    digests = {
         entries[start]: entries[start + 1 : start + _ENTRY_BYTES] for start in range(0, len(entries), _ENTRY_BYTES)
     }
-
-
-def _slotted(found: Found, leaves: list[Leaf], digests: dict[int, Digest]) -> dict[int, Leaf]:
-    """The leaves by slot. Raises Lie unless each slot of the bitmap, and no other, has one child at most."""
-    depth = len(found.path)
-    if found.bitmap >> BRANCHES or depth >= PATH_DIGITS:
-        raise Lie("a node of an impossible form")
-    slotted = {int(path_of(leaf.key)[depth], BRANCHES): leaf for leaf in leaves}
-    given = {**slotted, **digests}
-    if len(given) != len(leaves) + len(found.digests) // _ENTRY_BYTES:
+    if len(digests) * _ENTRY_BYTES != len(entries):
         raise Lie("a node with two children in one slot")
-    if any(slot >= BRANCHES or not found.bitmap & 1 << slot for slot in given):
+    if any(slot >= BRANCHES or not found.bitmap & 1 << slot for slot in digests):
         raise Lie("a node with a child that it does not count")
-    return slotted
+    return digests
 
 
-def _joined(bitmap: int, digests: dict[int, Digest], leaves: dict[int, Leaf], here: dict[int, Node]) -> Digest:
+def _joined(bitmap: int, digests: dict[int, Digest], here: dict[int, Node]) -> Digest:
     """The digest of a node with these children: those that came, and those that were here. Raises Lie."""
+    if bitmap >> BRANCHES:
+        raise Lie("a node with more children than slots")
     parts: list[Digest] = []
     for slot in slots(bitmap):
         if slot in digests:
             parts.append(digests[slot])
-        elif slot in leaves:
-            parts.append(leaves[slot].digest)
         elif slot in here:
             parts.append(here[slot].digest)
         else:

@@ -19,6 +19,7 @@ from outvote.machines.blueprint import Blueprint
 from outvote.machines.contract import Machine
 from outvote.machines.leaves import (
     NAMES,
+    PIECE_BYTES,
     SELF_WRITTEN,
     Draft,
     field_name,
@@ -37,7 +38,7 @@ _UNUSED: Final = 0xC1  # begins no msgpack value: here a wide one follows, or in
 _WIDE: Final = bytes([_UNUSED])
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_number = msgspec.msgpack.Decoder(int).decode
+_decode_numbers = msgspec.msgpack.Decoder(tuple[int, int]).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _UNFIT: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)
 
@@ -94,25 +95,32 @@ class _Items:
             for key in (*dict.__iter__(before), *before.touched):
                 draft.remove(self._item_name(key)[0])
             self.saved = held
-        draft.write(field_name(self.index), _encode(held.next_number))
+        draft.write(field_name(self.index), _encode((held.next_number, len(held))))
         if held.all_touched or self.looks_at_all:
             held.touched.update(dict.fromkeys(held.numbers))
-        numbers = held.numbers
+        numbers, long, put = held.numbers, draft.long, draft.put
         for key in held.touched:
             name, long_key = self._item_name(key)
-            if key not in numbers:
+            number = numbers.get(key)
+            if number is None:
                 draft.remove(name)
                 continue
-            head = numbers[key].to_bytes(_NUMBER_BYTES, "big")
-            draft.write(name, head + long_key + _written(dict.__getitem__(held, key), self._has_sets))
+            value = _written(dict.__getitem__(held, key), self._has_sets)
+            data = number.to_bytes(_NUMBER_BYTES, "big") + long_key + value
+            if len(data) > PIECE_BYTES or name in long:
+                draft.write(name, data)
+            else:
+                put(name, data)
         held.settled()
 
-    def made(self, items: list[tuple[int, Any, Any]], next_number: int) -> TrackedDict[Any, Any]:
-        """A dict of these items: (number, key, value). Raises Lie if two have one number."""
+    def made(self, items: list[tuple[int, Any, Any]], next_number: int, count: int) -> TrackedDict[Any, Any]:
+        """A dict of these items: (number, key, value). Raises Lie if two have one number, or one is missing."""
         items.sort(key=_number)
         numbers = [number for number, _, _ in items]
         if len(dict.fromkeys(numbers)) != len(numbers) or (numbers and numbers[-1] >= next_number):
             raise Lie(f"a state in which two items of {self.name} have one place")
+        if len(items) != count:
+            raise Lie(f"a state with {len(items)} items of {self.name} that says they are {count}")
         made = self._make({key: value for _, key, value in items})
         made.numbers = {key: number for number, key, _ in items}
         made.next_number = next_number
@@ -143,7 +151,7 @@ class _Items:
             held.numbers = {key: number for number, key, _ in items}
             dict.clear(held)
             dict.update(held, {key: value for _, key, value in items})
-        held.next_number = read_number(read(state, field_name(self.index)))
+        held.next_number, _ = read_numbers(read(state, field_name(self.index)))
         held.settled()
 
     def _item_name(self, key: Any) -> tuple[bytes, bytes]:
@@ -226,7 +234,7 @@ class Fields:
             return
         self._check_names(state, blueprint)
         found: dict[int, list[tuple[int, Any, Any]]] = {index: [] for index in self._items}
-        numbers: dict[int, int] = {}
+        numbers: dict[int, tuple[int, int]] = {}
         values: dict[str, Any] = {}
         try:
             for name, data in self._named(state):
@@ -234,7 +242,7 @@ class Fields:
                 if name[:1] == b"i":
                     found[index].append(self._items[index].read_item(name, data))
                 elif index in self._items:
-                    numbers[index] = read_number(data)
+                    numbers[index] = read_numbers(data)
                 else:
                     values[self._wholes[index].name] = self._wholes[index].read(data)
             missing = [index for index in self._items if index not in numbers]
@@ -242,7 +250,7 @@ class Fields:
                 raise Lie(f"a state in which an attribute of {blueprint.name} is missing")
         except (*_UNFIT, KeyError, IndexError) as error:
             raise Lie(f"a state that does not fit the class {blueprint.name}: {error}") from error
-        made = {index: items.made(found[index], numbers[index]) for index, items in self._items.items()}
+        made = {index: items.made(found[index], *numbers[index]) for index, items in self._items.items()}
         present = vars(self._machine)
         for index, items in self._items.items():
             present[items.name] = items.held = items.saved = made[index]
@@ -271,10 +279,10 @@ class Fields:
 
     def _named(self, state: MerkleMap) -> Iterator[tuple[bytes, bytes]]:
         """Names of attributes and items with their data."""
-        for leaf in state.leaves():
-            if leaf.key[:2] == b"\0\0" and leaf.key[2:3] in (b"f", b"i"):
-                name = name_of(leaf.key)
-                data = leaf.value[2:] if leaf.value[:2] == b"\0\1" else read(state, name)
+        for key, value in state.leaves():
+            if key[:2] == b"\0\0" and key[2:3] in (b"f", b"i"):
+                name = name_of(key)
+                data = value[2:] if value[:2] == b"\0\1" else read(state, name)
                 assert data is not None
                 yield name, data
 
@@ -295,9 +303,9 @@ class Fields:
             setattr(self._machine, name, blueprint.default(name))
 
 
-def read_number(data: bytes | None) -> int:
-    """Raises what decoding raises."""
-    return _decode_number(data or b"")
+def read_numbers(data: bytes | None) -> tuple[int, int]:
+    """Of a dict, its next item's number, and how many items it has. Raises what decoding raises."""
+    return _decode_numbers(data or b"")
 
 
 def _number(item: tuple[int, Any, Any]) -> int:

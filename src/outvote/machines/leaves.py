@@ -5,7 +5,8 @@ A name is a letter and what follows it:
     h                           position, history and agreed time
     c + client (8 bytes)        one client's row of the client table
     n                           names of the attributes of a user's class
-    f + field (2 bytes)         an attribute's value, or of a dict, the number that its next new item gets
+    f + field (2 bytes)         an attribute's value, or of a dict, the number that its next new item gets, and how many
+                                items it has
     i + field (2 bytes) + key   one item of a dict: its number (6 bytes), then its value
     s                           the whole state, of a class that writes its own snapshots
 
@@ -15,10 +16,11 @@ The leaf's key is the number of the piece (2 bytes) and the name; piece 0 begins
 from __future__ import annotations
 
 from collections.abc import Iterable
+from hashlib import sha256
 from typing import Final
 
 from outvote.errors import Lie, Mistake
-from outvote.machines.merkle_map import VALUE_BYTES_MAX, Change, MerkleMap, path_of
+from outvote.machines.merkle_map import VALUE_BYTES_MAX, Change, MerkleMap, change
 from outvote.types import ClientId
 
 HEADER: Final = b"h"
@@ -27,7 +29,6 @@ SELF_WRITTEN: Final = b"s"
 PIECE_BYTES: Final = VALUE_BYTES_MAX - 2
 PIECES_MAX: Final = (1 << 16) - 1  # 4 GiB under one name: more than a whole state may have
 _FIRST: Final = b"\0\0"  # begins the key of a first piece
-_ONE: Final = b"\0\1"  # begins what has one piece
 STATE_BYTES_MAX: Final = 2 << 30  # keys and values; what a process holds as objects is several times as much
 
 
@@ -56,18 +57,24 @@ class Draft:
     """Collects what is to change, for one update of a map. `long` holds the names of more than one piece, and how many
     they have: `long_names` of the map before, and of the one after when this is done."""
 
-    __slots__ = ("_base", "_changes", "_long")
+    __slots__ = ("_base", "_changes", "long")
 
     def __init__(self, base: MerkleMap, long: dict[bytes, int]) -> None:
         self._base = base
-        self._long = long
+        self.long = long
         self._changes: dict[bytes, Change] = {}  # by key
+
+    def put(self, name: bytes, data: bytes) -> None:
+        """`write`, for who knows that it is and was one piece."""
+        key = _FIRST + name
+        prefix = len(key).to_bytes(2, "big") + key
+        record = b"%b%b\0\1%b" % (prefix, (2 + len(data)).to_bytes(4, "big"), data)
+        self._changes[key] = (sha256(key).hexdigest(), prefix, record)
 
     def write(self, name: bytes, data: bytes) -> None:
         """Raises Mistake if no state may be so large."""
-        if len(data) <= PIECE_BYTES and name not in self._long:
-            key = _FIRST + name
-            self._changes[key] = (path_of(key), key, _ONE + data)
+        if len(data) <= PIECE_BYTES and name not in self.long:
+            self.put(name, data)
             return
         count = max(1, -(-len(data) // PIECE_BYTES))
         if count > PIECES_MAX:
@@ -78,7 +85,7 @@ class Draft:
             self._put(piece_key(name, piece), data[piece * PIECE_BYTES : (piece + 1) * PIECE_BYTES])
         self._cut(name, count)
         if count > 1:
-            self._long[name] = count
+            self.long[name] = count
 
     def remove(self, name: bytes) -> None:
         """Nothing happens if there is no such name."""
@@ -87,11 +94,11 @@ class Draft:
 
     def _cut(self, name: bytes, count: int) -> None:
         """Of the pieces that are there, so many stay."""
-        for piece in range(count, self._long.pop(name, 1)):
+        for piece in range(count, self.long.pop(name, 1)):
             self._put(piece_key(name, piece), None)
 
     def _put(self, key: bytes, value: bytes | None) -> None:
-        self._changes[key] = (path_of(key), key, value)
+        self._changes[key] = change(key, value)
 
     def done(self) -> MerkleMap:
         return self._base.merge(list(self._changes.values()))

@@ -1,9 +1,9 @@
 """A map as bytes on a disk: pages of leaves, each with a checksum, so that damage costs the leaves that it hits.
 
     page   "OVPG", bytes of the leaves (4), CRC-32 of them (4), leaves
-    leaf   bytes of the key (2), bytes of the value (4), key, value
+    leaf   bytes of the key (2), key, bytes of the value (4), value
 
-Numbers are big-endian. Leaves come in the order of their paths. `read_image` takes an image that is whole;
+Numbers are big-endian. Leaves come bucket by bucket, those by their paths. `read_image` takes an image that is whole;
 `salvage` takes what is left of one, or of the beginnings of several: whoever uses those leaves compares them with a
 certified digest.
 """
@@ -16,22 +16,21 @@ from typing import Final
 from zlib import crc32
 
 from outvote.errors import Lie
-from outvote.machines.merkle_map import EMPTY, KEY_BYTES_MAX, VALUE_BYTES_MAX, Leaf, MerkleMap
+from outvote.machines.merkle_map import EMPTY, KEY_BYTES_MAX, VALUE_BYTES_MAX, MerkleMap, Record
 
 PAGE_BYTES: Final = 4096  # a page ends with the leaf that reaches this: about 30 leaves of 128 bytes
 
 _MAGIC: Final = b"OVPG"
 _PAGE: Final = struct.Struct(">4sII")
-_LEAF: Final = struct.Struct(">HI")
 
 
-def pages(leaves: Iterable[Leaf]) -> Iterator[bytes]:
+def pages(records: Iterable[Record]) -> Iterator[bytes]:
     """The image of these leaves, a page at a time."""
     parts: list[bytes] = []
     size_bytes = 0
-    for leaf in leaves:
-        parts.append(leaf.record)
-        size_bytes += leaf.size_bytes
+    for record in records:
+        parts.append(record)
+        size_bytes += len(record)
         if size_bytes >= PAGE_BYTES:
             yield _page(b"".join(parts))
             parts = []
@@ -46,7 +45,7 @@ def _page(body: bytes) -> bytes:
 
 def write_image(state: MerkleMap) -> bytes:
     """The whole map."""
-    return b"".join(pages(state.leaves()))
+    return b"".join(pages(state.records()))
 
 
 def read_image(data: bytes) -> MerkleMap:
@@ -86,10 +85,10 @@ def salvage(data: bytes) -> MerkleMap:
 def _leaves(body: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Up to the first that is longer than a leaf can be or than what is left."""
     offset = 0
-    while offset + _LEAF.size <= len(body):
-        key_bytes, value_bytes = _LEAF.unpack_from(body, offset)
-        middle = offset + _LEAF.size + key_bytes
-        offset = middle + value_bytes
-        if key_bytes > KEY_BYTES_MAX or value_bytes > VALUE_BYTES_MAX or offset > len(body):
+    while offset < len(body):
+        middle = offset + 2 + int.from_bytes(body[offset : offset + 2], "big")
+        end = middle + 4 + int.from_bytes(body[middle : middle + 4], "big")
+        if middle - offset - 2 > KEY_BYTES_MAX or end - middle - 4 > VALUE_BYTES_MAX or end > len(body):
             return
-        yield body[middle - key_bytes : middle], body[middle:offset]
+        yield body[offset + 2 : middle], body[middle + 4 : end]
+        offset = end

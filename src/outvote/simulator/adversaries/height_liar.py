@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from outvote.core.contract import Message
-from outvote.machines.state_transfer import Found, Nodes
+from outvote.machines.state_transfer import DIGESTS, Found, Nodes
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
 
@@ -18,6 +18,6 @@ class HeightLiar(Behaviour):
             return [message]
         higher = msgspec.structs.replace(message, position=message.position + 1000)
         lower = msgspec.structs.replace(message, position=max(1, message.position - 1))
-        endless = tuple([Found("0" * depth, 0xFFFF, bytes(33 * 16), ()) for depth in range(1000)])
+        endless = tuple([Found("0" * depth, DIGESTS, 0xFFFF, bytes(33 * 16), 0, (), b"") for depth in range(1000)])
         countless = msgspec.structs.replace(message, found=endless)
         return [higher, lower, countless] if self.rng.random() < 0.5 else [countless, message]

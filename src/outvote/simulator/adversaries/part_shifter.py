@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from outvote.core.contract import Message
+from outvote.machines.merkle_map import record_of
 from outvote.machines.state_transfer import Found, Nodes
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
@@ -23,5 +24,7 @@ class PartShifter(Behaviour):
         if kind == 1:
             return msgspec.structs.replace(found, path=found.path + "0")
         if kind == 2:
-            return msgspec.structs.replace(found, leaves=found.leaves[:-1], digests=found.digests[:-1])
-        return msgspec.structs.replace(found, leaves=(*found.leaves, (b"more", bytes(1000))))
+            return msgspec.structs.replace(
+                found, records=found.records[:-1], digests=found.digests[:-1], gone=found.gone[:-1]
+            )
+        return msgspec.structs.replace(found, records=(*found.records, record_of(b"more", bytes(1000))))

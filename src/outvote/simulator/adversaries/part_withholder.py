@@ -16,4 +16,4 @@ class PartWithholder(Behaviour):
     def speak(self, receiver: ReplicaId, message: Message) -> list[Message]:
         if not isinstance(message, Nodes):
             return [message]
-        return [msgspec.structs.replace(message, found=tuple([one for one in message.found if not one.leaves]))]
+        return [msgspec.structs.replace(message, found=tuple([one for one in message.found if not one.records]))]

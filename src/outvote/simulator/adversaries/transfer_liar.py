@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from outvote.core.contract import Message
-from outvote.machines.state_transfer import Found, Nodes
+from outvote.machines.merkle_map import leaf_of, record_of
+from outvote.machines.state_transfer import CHANGED, WHOLE, Found, Nodes
 from outvote.simulator.adversaries.behaviour import Behaviour
 from outvote.types import ReplicaId
 
@@ -17,22 +18,25 @@ class TransferLiar(Behaviour):
         return [message]
 
     def _spoilt(self, found: Found) -> Found:
-        if found.leaves:
-            place = self.rng.randrange(len(found.leaves))
-            key, value = found.leaves[place]
+        if found.records:
+            place = self.rng.randrange(len(found.records))
+            key, value = leaf_of(found.records[place])
             at = self.rng.randrange(len(value) + 1)
             changed = value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :] if at < len(value) else value + b"\0"
-            spoilt = () if self.rng.random() < 0.2 else ((key, changed),)
-            return msgspec.structs.replace(found, leaves=(*found.leaves[:place], *spoilt, *found.leaves[place + 1 :]))
+            spoilt = () if self.rng.random() < 0.2 else (record_of(key, changed),)
+            records = (*found.records[:place], *spoilt, *found.records[place + 1 :])
+            return msgspec.structs.replace(found, records=records)
         if self.rng.random() < 0.5:
             return found  # so that what is below it is asked for
-        kind = self.rng.randrange(3)
+        kind = self.rng.randrange(4)
         if kind == 0 and found.digests:
             place = self.rng.randrange(len(found.digests))
             digests = bytearray(found.digests)
             digests[place] ^= 1
             return msgspec.structs.replace(found, digests=bytes(digests))
         if kind == 1:
-            return msgspec.structs.replace(found, bitmap=0, digests=b"")
+            return msgspec.structs.replace(found, kind=WHOLE)
+        if kind == 2:
+            return msgspec.structs.replace(found, kind=CHANGED, changed=found.changed ^ 1 << self.rng.randrange(16))
         more = bytes([self.rng.randrange(16)] * 33)
         return msgspec.structs.replace(found, bitmap=0xFFFF, digests=found.digests + more)
