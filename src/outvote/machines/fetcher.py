@@ -80,7 +80,8 @@ class Fetcher:
 
     __slots__ = (
         "_asked", "_doubts", "_in_full", "_liars", "_narrowed", "_number", "_on_leaves", "_queue", "_resting",
-        "_stall_ns", "_turn", "_wanted", "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources", "state",
+        "_stall_ns", "_turn", "_wanted", "bytes_fetched", "digest", "done", "leaves_fetched", "position", "sources",
+        "state",
     )  # fmt: skip
 
     def __init__(
