@@ -17,7 +17,7 @@ from outvote.simulator.world import World
 
 
 def test_the_calm_run_goes_through_everything() -> None:
-    result = run_plan("pbft", crash_points.calm_plan(), keep_trace=True)
+    result = run_plan("pbft", crash_points.calm_plan(PBFT), keep_trace=True)
     assert result.violation == ""
     for mark in ("views entered", "prepared certificates carried over", "states fetched", "stable checkpoints"):
         assert result.marks.get(mark), mark

@@ -59,8 +59,11 @@ def simulate(
         raise Mistake(f"--first is {first}: seeds begin at 0")
     if workers < 1:
         raise Mistake(f"--workers is {workers}: it takes at least 1 process")
-    find_protocol(protocol)
-    chosen = list(CAMPAIGNS.values()) if campaign_name == ALL else [campaign(campaign_name)]
+    lies = find_protocol(protocol).byzantine
+    every = [one for one in CAMPAIGNS.values() if lies or not one.of_lies]
+    chosen = every if campaign_name == ALL else [campaign(campaign_name)]
+    if not lies and chosen[0].of_lies:
+        raise Mistake(f"{protocol} tolerates crashes and no lies: choose {', '.join(one.name for one in every)}")
     done: list[Timed] = []
     with running.place_of(workers, dask) as place:
         for one in chosen:

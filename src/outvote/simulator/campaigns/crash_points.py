@@ -39,7 +39,7 @@ def _cut_off(replica: ReplicaId, since: Nanos, until: Nanos) -> list[Fault]:
     ]
 
 
-def calm_plan() -> Plan:
+def calm_plan(protocol: Protocol) -> Plan:
     """The run without a crash."""
     faults = _cut_off(LAGGING, 0, 220 * MILLISECOND) + _cut_off(LEADING, 320 * MILLISECOND, 500 * MILLISECOND)
     return Plan(
@@ -55,8 +55,7 @@ def calm_plan() -> Plan:
             "window": 4,
             "batch_requests_max": 1,
             "view_timeout_ms": VIEW_TIMEOUT_MS,
-            "status_interval_ms": 40,
-            "idle_interval_ms": 200,
+            **({"status_interval_ms": 40, "idle_interval_ms": 200} if protocol.byzantine else {}),
         },
         sync_max=2 * MILLISECOND,
         faults=tuple(sorted(faults)),
@@ -69,7 +68,7 @@ def calm_plan() -> Plan:
 def boundaries(name: str) -> tuple[tuple[Nanos, ...], ...]:
     """When each port call of each replica was in the calm run, until the world healed; the same in every process.
     Raises Violation if even that run breaks an invariant."""
-    plan = calm_plan()
+    plan = calm_plan(PROTOCOLS[name])
     world = World(plan, PROTOCOLS[name])
     world.run()
     return tuple(tuple(at for at in replica.port_calls if at < plan.faults_end) for replica in world.replicas)
@@ -87,7 +86,7 @@ def plan(protocol: Protocol, name: str) -> Plan:
     times = boundaries(protocol.name)
     if replica >= len(times) or not 1 <= boundary <= len(times[replica]):
         raise Mistake(f"{name!r}: the replicas have {', '.join(str(len(one)) for one in times)} boundaries, from 1")
-    calm = calm_plan()
+    calm = calm_plan(protocol)
     again = times[replica][boundary - 1] + RESTARTS[match["restart"]]
     return calm.but(faults=tuple(sorted((
         *calm.faults,

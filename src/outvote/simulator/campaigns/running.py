@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 from outvote.errors import Mistake
-from outvote.protocols.catalogue import Protocol
+from outvote.protocols.catalogue import PBFT, Protocol
 from outvote.protocols.catalogue import protocol as find_protocol
 from outvote.simulator.campaigns.catalogue import Campaign, cases, plan_of_case
 from outvote.simulator.runs import EXPECTED_MARKS, LIARS_MARKS, RunResult, run_plan
@@ -158,7 +158,7 @@ class Count:
         if not protocol.seals:  # what nobody signed convinces no third party
             expected = tuple(name for name in expected if name != "evidence found")
         if not protocol.byzantine:
-            expected = tuple(name for name in expected if name not in LIARS_MARKS)
+            expected = tuple(name for name in expected if name not in (*LIARS_MARKS, *PBFT.expected_marks))
         self._expected = expected
         self.marks = dict.fromkeys(expected, 0)
         self.failures: list[Ran] = []
