@@ -54,6 +54,11 @@ def data_shards(committee: Committee) -> int:
     return committee.n - 2 * committee.faults
 
 
+def largest_shard(value_bytes: int, committee: Committee) -> int:
+    """Bytes of a shard of the largest value."""
+    return erasure.shard_bytes(value_bytes, data_shards(committee))
+
+
 class ReliableBroadcast:
     """One replica's part in one proposer's broadcast. `delivered` is the value, once it is certain.
 

@@ -15,7 +15,7 @@ encoding of the same values cannot carry a different meaning.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import ClassVar, Final, NamedTuple
 
@@ -212,6 +212,11 @@ class Outbox:
 UNBOUNDED: Final = 1 << 62
 
 
+def _unknown(_claim: Claim) -> bool:
+    """Nobody is there to check it."""
+    return False
+
+
 class Core(ABC):
     """One replica of one protocol: same calls in the same order, same outbox.
 
@@ -230,6 +235,9 @@ class Core(ABC):
         self.reads_at: Position | None = None
         # Of the tickets that `ask_to_read` gave, those up to here are confirmed: their reads may be answered.
         self.reads_confirmed = 0
+        # Whether a seal is its signer's: for what no message could show beforehand, such as what was encrypted. Set by
+        # the host; the same answer at every replica.
+        self.genuine: Callable[[Claim], bool] = _unknown
         self.out = Outbox()
 
     @abstractmethod

@@ -72,6 +72,7 @@ class Turn:
         self._codec = codec
         self._records = records
         self._opener = opener
+        core.genuine = opener.opens
         self._disk = disk
         self._clock = clock
         self._observer = observer

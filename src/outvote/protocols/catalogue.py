@@ -9,15 +9,25 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+from outvote.broadcast.stand_in import Dealer, StandInCoin, StandInEncryption
 from outvote.core.committee import Committee, Tolerates
 from outvote.core.contract import Claim, Core, Delivery, Message, Record, Struct
 from outvote.core.facts import Facts
 from outvote.core.occasion import Lie
+from outvote.core.patience import Patient
 from outvote.errors import Mistake
 from outvote.protocols.generals import dispatches as generals_dispatches
 from outvote.protocols.generals import facts as generals_facts
 from outvote.protocols.generals import insight as generals_insight
 from outvote.protocols.generals.service import GeneralsCore
+from outvote.protocols.honeybadger import insight as honeybadger_insight
+from outvote.protocols.honeybadger import lies as honeybadger_lies
+from outvote.protocols.honeybadger import records as honeybadger_records
+from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.keys import Drawn
+from outvote.protocols.honeybadger.keys import Keys as HoneyBadgerKeys
+from outvote.protocols.honeybadger.messages import MESSAGES as HONEYBADGER_MESSAGES
+from outvote.protocols.honeybadger.replica import HoneyBadgerReplica
 from outvote.protocols.pbft import facts as pbft_facts
 from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
@@ -71,6 +81,7 @@ class Insight(NamedTuple):
     patience_ns: Callable[[Mapping[str, int]], Nanos]  # the longest a view may last in which nothing happens
     timeout_ns: Callable[[Core], Nanos]  # how long a core waits just now before it gives a view up
     fruitless_views_max: Callable[[Mapping[str, int], Committee], int]  # in a row, once only f replicas disturb
+    votes: bool = True  # a quorum's final votes decide; else nothing is counted, and agreement alone is looked at
     log: LogInsight | None = None  # then no final votes decide, but what is durable in a majority of logs
 
 
@@ -97,6 +108,8 @@ class Protocol(NamedTuple):
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
     flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
+    deals: bool = False  # a dealer draws keys of threshold cryptography, in simulated clusters from the run's seed
+    swarm_sizes: tuple[int, ...] = ()  # that the swarm draws from, where its usual ones take too many messages
 
     @property
     def tolerates(self) -> Tolerates:
@@ -286,6 +299,59 @@ GENERALS_ORAL: Final = GENERALS_SIGNED._replace(
 # They break when a message is late, and nobody who was away comes back: no genesis and no campaign names them.
 SYNCHRONOUS: Final[Mapping[str, Protocol]] = {one.name: one for one in (GENERALS_SIGNED, GENERALS_ORAL)}
 
+
+def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:
+    """With stand-ins for threshold cryptography, dealt from a seed: for simulated clusters. Of parameters that belong to
+    protocols with a leader or a clock, only how often to ask is taken."""
+    names = HoneyBadgerConfig.__struct_fields__
+    config = HoneyBadgerConfig(**{name: parameters[name] for name in names if name in parameters})
+    seed = parameters.get("dealer_seed", 0)
+    dealer = Dealer(committee, seed)
+    keys = HoneyBadgerKeys(StandInCoin(dealer, me), StandInEncryption(dealer, me), Drawn(seed, me), b"simulated cluster")
+    interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
+    return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
+
+
+HONEYBADGER: Final = Protocol(
+    name="honeybadger",
+    byzantine=True,
+    seals=True,
+    messages=HONEYBADGER_MESSAGES,
+    records=honeybadger_records.RECORDS,
+    make=_make_honeybadger,
+    certificates=honeybadger_records.certificates,
+    variant=honeybadger_lies.variant,
+    agreement=lambda _message: (),
+    lies=honeybadger_lies.LIES,
+    ordering=("Broadcasting",),  # how many agreements take is the coin's to say
+    formula=lambda n: n * (n - 1) * (2 * n + 1),
+    marks=honeybadger_records.marks,
+    round_of=lambda _message: None,
+    phases=1,
+    ordering_phase=0,
+    insight=Insight(
+        entitles=honeybadger_insight.entitles,
+        remembers=honeybadger_insight.remembers,
+        final_vote=honeybadger_insight.final_vote,
+        content=honeybadger_insight.content,
+        state_vote=honeybadger_insight.state_vote,
+        state_vouchers=honeybadger_insight.state_vouchers,
+        relies_on=honeybadger_insight.relies_on,
+        sizes=honeybadger_insight.sizes,
+        patience_ns=honeybadger_insight.patience_ns,
+        timeout_ns=honeybadger_insight.timeout_ns,
+        fruitless_views_max=honeybadger_insight.fruitless_views_max,
+        votes=False,
+    ),
+    expected_marks=honeybadger_records.MARKS,
+    deals=True,
+    swarm_sizes=(4, 4, 4, 4, 5, 7),
+)
+
+# Not for real clusters yet: the simulator alone runs them.
+SIMULATED_ONLY: Final[Mapping[str, Protocol]] = {"honeybadger": HONEYBADGER}
+SIMULATED: Final[Mapping[str, Protocol]] = {**PROTOCOLS, **SIMULATED_ONLY}
+
 # Also of algorithms that replicate nothing: the generals agree on one order.
 FACTS: Final[Mapping[str, Facts]] = {
     **{name: one.facts for name, one in PROTOCOLS.items() if one.facts is not None},
@@ -296,7 +362,7 @@ FACTS: Final[Mapping[str, Facts]] = {
 
 def protocol(name: str) -> Protocol:
     """Raises Mistake if there is none of this name."""
-    found = PROTOCOLS.get(name)
+    found = SIMULATED.get(name)
     if found is None:
         raise Mistake(f"there is no protocol {name!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
     return found

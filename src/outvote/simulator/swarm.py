@@ -24,12 +24,13 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     """The run that this seed stands for: what liars may say is the protocol's. Each part draws from a stream of its
     own."""
     rng = Random(f"{seed} size")
-    tolerates = find_protocol(protocol).tolerates
-    n = rng.choice(SIZES[tolerates])
+    found = find_protocol(protocol)
+    tolerates = found.tolerates
+    n = rng.choice(found.swarm_sizes or SIZES[tolerates])
     faults_end = rng.randrange(3, 9) * SECOND
     # Short ones expire while votes are on their way: then views change with half-prepared positions.
     timeout_ms = rng.choice((1000, 500, 300, 100))
-    clients, operations_each = _work(rng, n)
+    clients, operations_each = _work(rng, found.formula(n) if found.deals else 2 * n * (n - 1))
     interval = rng.choice((2, 4, 8, 16) if n < 7 else (1, 2, 4))
     lies = draw_lies(protocol, seed, n)
     plan = Plan(
@@ -61,15 +62,18 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     )
     plan = _with_answers(plan, Random(f"{seed} answers"))
     plan = _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
+    if found.deals:
+        plan = plan.but(parameters={**plan.parameters, "dealer_seed": seed})
     return _with_flags(plan, Random(f"{seed} flags")) if tolerates == "crashes" else plan
 
 
-def _work(rng: Random, n: int) -> tuple[int, int]:
-    """Clients and operations each, for about 1,000 to 3,000 messages: a decision costs 2n(n - 1), a request bundles 1.7
-    operations, and what faults add is about as much again as batches save."""
+def _work(rng: Random, decision: int) -> tuple[int, int]:
+    """Clients and operations each, for about 1,000 to 3,000 messages: a decision of PBFT costs 2n(n - 1), a request
+    bundles 1.7 operations, and what faults add is about as much again as batches save. Without a leader a decision
+    costs five times what is counted here, so those runs are longer."""
     clients = rng.choice((1, 2, 3))
     messages = rng.choice((700, 1000, 1400))
-    operations = messages * 17 // (10 * 2 * n * (n - 1))
+    operations = messages * 17 // (10 * decision)
     return clients, max(3, operations // clients)
 
 

@@ -33,7 +33,8 @@ class Decisions(Checker):
     def delivered(
         self, replica: ReplicaId, delivery: Delivery, replies: list[ReplyStatement], history: Digest
     ) -> None:
-        if delivery.position in self._judged or self.scene.protocol.insight.log is not None:
+        insight = self.scene.protocol.insight
+        if delivery.position in self._judged or insight.log is not None or not insight.votes:
             return
         self._judged.add(delivery.position)
         votes = self._votes.get((delivery.position, self.scene.protocol.insight.content(delivery)), {})

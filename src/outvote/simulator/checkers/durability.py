@@ -87,8 +87,8 @@ class Durability(Checker):
 
     def _count(self, position: Position) -> None:
         scene = self.scene
-        if scene.protocol.insight.log is not None:
-            return  # there what is durable is looked at itself
+        if scene.protocol.insight.log is not None or not scene.protocol.insight.votes:
+            return  # there what is durable is looked at itself, or there is nothing to count
         holders = {one for one, kept in self._kept.items() if kept >= position} | self._voters.get(position, set())
         honest = sum(1 for one in holders if one not in scene.liars)
         needed = scene.committee.quorum - sum(1 for one in scene.liars if one < FIRST_CLIENT)

@@ -1,0 +1,1 @@
+"""HoneyBadgerBFT (Miller, Xia, Croman, Shi and Song, CCS 2016)."""

@@ -1,0 +1,147 @@
+"""Checkpoints, forgetting, and when to fetch a state instead of executing up to it. Not in the paper, which keeps
+everything: the rules are those of Castro and Liskov 1999, section 4.3.
+
+Kept: nothing is forgotten that a quorum has not certified and this replica has not executed (or is fetching).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from outvote.core.certificates import sound
+from outvote.core.contract import ALL, Stable, Transfer
+from outvote.core.tally import Tally
+from outvote.protocols.honeybadger.messages import Checkpoint, CheckpointCertificate, StableProof
+from outvote.protocols.honeybadger.ordering import deliver_ready
+from outvote.protocols.honeybadger.records import Certified, Output
+from outvote.protocols.honeybadger.state import State
+from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Seal
+
+SOURCE_PATIENCE_NS: Final[Nanos] = 2 * SECOND  # for the host: then it asks another source
+
+
+def executed(state: State, position: Position, digest: Digest) -> None:
+    """The executor reached a checkpoint: say so. Repeating it after a restart is the same promise again.
+
+    On our word others forget how to get there, so the outputs up to here become durable before it leaves.
+    """
+    if position <= state.low:
+        if position == state.low and state.executes_again:
+            executed_again(state, digest)
+        return
+    state.own_digests[position] = digest
+    if position in state.decided:
+        state.out.records.append(Output(position, state.decided[position]))
+    state.out.messages.append((ALL, Checkpoint(position, digest)))
+    if state.ahead is not None and state.ahead.position == position:
+        learn(state, state.ahead)
+
+
+def executed_again(state: State, digest: Digest) -> None:
+    """After a restart: a crash had come before the snapshot of the stable checkpoint was stored."""
+    state.executes_again = False
+    if digest == state.certified.digest:
+        state.out.stable.append(Stable(state.low, digest))
+    else:
+        fetch(state, state.certified)
+
+
+def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
+    position, digest = message.position, message.digest
+    quorum = state.committee.quorum
+    state.heard += 1
+    if position > state.high:
+        # Beyond the window: we lag. One vote a sender is kept, its latest, so a liar cannot fill memory.
+        state.far_votes[sender] = (position, digest, seal)
+        seals = tuple(
+            (voter, state.far_votes[voter][2])
+            for voter in sorted(state.far_votes)
+            if state.far_votes[voter][:2] == (position, digest)
+        )
+        if len(seals) >= quorum:
+            learn(state, CheckpointCertificate(position, digest, seals[:quorum]))
+        return
+    votes = state.checkpoint_votes.setdefault(position, Tally())
+    if votes.add(sender, digest, seal) and votes.count(digest) >= quorum:
+        learn(state, CheckpointCertificate(position, digest, votes.seals(digest, quorum)))
+
+
+def on_stable_proof(state: State, sender: ReplicaId, message: StableProof) -> None:
+    """An answer to our question: its sender no longer has what we lack. Fetch, unless we can go on by ourselves."""
+    certificate = message.certificate
+    if not sound(certificate.seals, state.committee.quorum, state.committee):
+        state.out.lies.append((sender, "stable checkpoint without a quorum"))
+        return
+    learn(state, certificate)
+    fetching = state.fetching
+    if fetching is not None:
+        if certificate.position > fetching.position:
+            fetch(state, certificate)  # sources keep their last checkpoints only
+    elif state.ahead is not None and state.ahead.position > state.delivered:
+        if state.delivered + 1 not in state.decided:
+            fetch(state, state.ahead)
+
+
+def learn(state: State, certificate: CheckpointCertificate) -> None:
+    """A quorum certified this checkpoint: its signatures and signers have been checked."""
+    if certificate.position <= state.low:
+        return
+    own = state.own_digests.get(certificate.position)
+    if own == certificate.digest:
+        make_stable(state, certificate)
+    elif own is not None:
+        fetch(state, certificate)  # our state is wrong: execute nothing more on it
+    elif state.ahead is None or certificate.position > state.ahead.position:
+        state.ahead = certificate
+        if certificate.position > state.high and state.fetching is None:
+            fetch(state, certificate)  # the others' window has passed ours
+
+
+def make_stable(state: State, certificate: CheckpointCertificate) -> None:
+    """Move the low watermark, and let the host keep the snapshot and forget the log before it."""
+    advance_low(state, certificate)
+    lane = state.out.records if certificate.position <= state.stored else state.out.notes
+    lane.append(Certified(certificate))
+    state.out.stable.append(Stable(certificate.position, certificate.digest))
+
+
+def advance_low(state: State, certificate: CheckpointCertificate) -> None:
+    position = certificate.position
+    state.certified = certificate
+    if state.ahead is not None and state.ahead.position <= position:
+        state.ahead = None
+    state.epochs = {at: epoch for at, epoch in state.epochs.items() if at > position}
+    state.finished = {at: None for at in state.finished if at > position}
+    state.said = {at: words for at, words in state.said.items() if at > position}
+    state.decided = {at: batch for at, batch in state.decided.items() if at > position}
+    state.told = {at: votes for at, votes in state.told.items() if at > position}
+    state.own_digests = {at: digest for at, digest in state.own_digests.items() if at > position}
+    state.checkpoint_votes = {at: votes for at, votes in state.checkpoint_votes.items() if at > position}
+    state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
+
+
+def fetch(state: State, certificate: CheckpointCertificate) -> None:
+    """Stop delivering and have the host bring the certified state."""
+    state.fetching = certificate
+    if certificate.position > state.low:
+        advance_low(state, certificate)
+        state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
+    signers = [voter for voter, _ in certificate.seals]
+    others = [replica for replica in range(state.committee.n) if replica not in signers]
+    sources = tuple(replica for replica in (*signers, *others) if replica != state.me)
+    state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources, SOURCE_PATIENCE_NS))
+
+
+def transferred(state: State, position: Position, digest: Digest) -> None:
+    """The state at `position` is installed: go on from there."""
+    fetched = state.fetching
+    if fetched is None or (fetched.position, fetched.digest) != (position, digest):
+        return
+    state.fetching = None
+    state.delivered = position
+    state.own_digests = {}
+    state.stored = position
+    if position <= state.low:
+        state.out.notes.append(Certified(fetched))
+    state.out.stable.append(Stable(position, digest))
+    deliver_ready(state)

@@ -1,0 +1,96 @@
+"""What the simulator's checkers may know of HoneyBadger's inside. Nothing here decides anything; replicas do not import
+this file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from outvote.broadcast.binary_agreement import ROUNDS_AHEAD
+from outvote.core.committee import Committee
+from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
+from outvote.core.patience import Patient
+from outvote.protocols.honeybadger.messages import Batch, Checkpoint
+from outvote.protocols.honeybadger.records import Certified
+from outvote.protocols.honeybadger.replica import DECIDED_AHEAD, HoneyBadgerReplica
+from outvote.protocols.honeybadger.state import State
+from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Size, View
+
+# There is no timeout to take the bounds of liveness from. An epoch takes some 20 messages one after the other, an
+# agreement may need several rounds of 5, and what was lost is asked for every 0.2 s: with messages of 0.1 s on average
+# and sometimes twenty times that, 4 s are an epoch's expected time, with rounds to spare.
+EPOCH_NS: Final[Nanos] = 4 * SECOND
+
+
+def state_of(core: Core) -> State:
+    assert isinstance(core, Patient)
+    assert isinstance(core.inner, HoneyBadgerReplica)
+    return core.inner.state
+
+
+def entitles(_record: Record, _me: ReplicaId, _committee: Committee) -> Struct | None:
+    """Nothing that is said is exclusive in itself: what binds is within the components, and so is tested there."""
+    return None
+
+
+def remembers(_core: Core, _statement: Struct) -> bool:
+    return True
+
+
+def final_vote(_statement: Struct) -> tuple[Position, Digest, View] | None:
+    """There is none: an epoch ends when n agreements have ended."""
+    return None
+
+
+def content(delivery: Delivery) -> Digest:
+    return digest_of(Batch(delivery.time, delivery.requests))
+
+
+def state_vote(statement: Struct) -> tuple[Position, Digest] | None:
+    """A vote of which a quorum certifies a whole state."""
+    return (statement.position, statement.digest) if isinstance(statement, Checkpoint) else None
+
+
+def state_vouchers(committee: Committee) -> tuple[int, int]:
+    """How many must have said CHECKPOINT before a state is kept: in all, and honest ones."""
+    return committee.quorum, committee.quorum - committee.faults
+
+
+def relies_on(core: Core) -> list[Record]:
+    state = state_of(core)
+    held = (state.certified, state.ahead, state.fetching)
+    return [Certified(one) for one in held if one is not None and one.position]
+
+
+def sizes(core: Core) -> Iterator[Size]:
+    """Everything in a core that others can make grow, with its limit."""
+    state = state_of(core)
+    n, window = state.committee.n, state.config.window
+    yield "epochs", len(state.epochs), window
+    yield "finished epochs", len(state.finished), window
+    yield "outputs", len(state.decided), window
+    yield "epochs spoken in", len(state.said), window
+    # n VALs, and of each proposer ECHO, READY, TERM, a share of the decryption, and 5 a round.
+    most = n + n * (4 + 5 * ROUNDS_AHEAD)
+    yield "words of an epoch", max((len(words) for words in state.said.values()), default=0), most
+    yield "epochs told of", len(state.told), DECIDED_AHEAD
+    yield "own checkpoints", len(state.own_digests), window // state.config.checkpoint_interval
+    yield "checkpoints voted on", len(state.checkpoint_votes), window // state.config.checkpoint_interval
+    yield "far checkpoints", len(state.far_votes), n
+    for epoch in state.epochs.values():
+        rounds = max(agreement.rounds_held() for agreement in epoch.subset.agreements)
+        yield "rounds of an agreement", rounds, ROUNDS_AHEAD + 1
+    yield from state.pool.sizes()
+
+
+def patience_ns(_parameters: Mapping[str, int]) -> Nanos:
+    return 4 * EPOCH_NS
+
+
+def timeout_ns(_core: Core) -> Nanos:
+    return EPOCH_NS
+
+
+def fruitless_views_max(_parameters: Mapping[str, int], _committee: Committee) -> int:
+    """There are no views."""
+    return 0

@@ -1,0 +1,38 @@
+"""What one replica is given besides its number: its part of the threshold keys, and chance.
+
+Chance is an argument: a protocol tosses no coins of its own. `Drawn` draws from a seed, as the simulator wants it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2s
+from typing import NamedTuple, Protocol
+
+from outvote.broadcast.coin import Coin
+from outvote.broadcast.threshold_encryption import Cryptosystem
+from outvote.types import Position, ReplicaId
+
+
+class Entropy(Protocol):
+    """32 bytes for a purpose in an epoch; unknown to others, and the same again if it is asked again."""
+
+    def draw(self, epoch: Position, purpose: bytes) -> bytes: ...
+
+
+class Drawn:
+    """From a seed: whoever knows it knows everything."""
+
+    def __init__(self, seed: int, me: ReplicaId) -> None:
+        self._key = blake2s(b"entropy" + seed.to_bytes(16, "big", signed=True) + me.to_bytes(8, "big")).digest()
+
+    def draw(self, epoch: Position, purpose: bytes) -> bytes:
+        return blake2s(epoch.to_bytes(8, "big") + purpose, key=self._key).digest()
+
+
+class Keys(NamedTuple):
+    """One replica's part."""
+
+    coin: Coin
+    encryption: Cryptosystem
+    entropy: Entropy
+    cluster: bytes  # bound into the names of coins and the labels of ciphertexts

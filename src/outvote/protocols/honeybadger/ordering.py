@@ -1,0 +1,160 @@
+"""Epochs one after the other: propose, agree, open, deliver (Miller et al. 2016, section 4.4 and figure 1).
+
+1. With something to propose, or when others have begun the epoch: pick B / n of the first B waiting requests at random
+   (so that replicas with the same queue propose different ones), encrypt them and put them into the common subset.
+2. When the set is agreed on: open every ciphertext in it together.
+3. In order of proposers: what decodes and whose clients' seals all hold is taken, any other proposal is nothing and its
+   proposer's fault. A request that several proposed counts where it comes first. The time is the median of the
+   proposers', which lies between those of correct ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import blake2s
+
+import msgspec
+
+from outvote.core.contract import Claim, Delivery, Request, canonical
+from outvote.protocols.honeybadger.epoch import Epoch, Words
+from outvote.protocols.honeybadger.messages import Batch, Contribution, Working
+from outvote.protocols.honeybadger.records import Output, Said
+from outvote.protocols.honeybadger.state import State
+from outvote.types import ClientId, Position, ReplicaId
+
+_decode = msgspec.msgpack.Decoder(Contribution).decode
+
+
+def on_working(state: State, sender: ReplicaId, message: Working) -> None:
+    """Anything said within an epoch; `admits` has looked at the epoch and the proposer."""
+    epoch = state.epoch(message.epoch)
+    state.heard += 1
+    say(state, epoch, epoch.receive(sender, message))
+
+
+def say(state: State, epoch: Epoch, words: list[Words]) -> None:
+    """Recorded first; kept, to be said again."""
+    for one in words:
+        state.out.records.append(Said(one.receiver, one.message))
+        state.out.messages.append((one.receiver, one.message))
+    state.said.setdefault(epoch.number, []).extend(words)
+    for culprit, what in epoch.faults:
+        state.out.lies.append((culprit, what))
+    epoch.faults.clear()
+    if epoch.opened is not None:
+        finish(state, epoch)
+
+
+def try_propose(state: State, genuine: Genuine) -> None:
+    """In the next epoch, once; if somebody has something to say in it."""
+    number = state.delivered + 1
+    if state.fetching is not None or not state.in_play(number) or number in state.decided:
+        return
+    if number not in state.epochs and not len(state.pool):
+        return
+    epoch = state.epoch(number)
+    if epoch.proposed:
+        return
+    contribution = canonical(Contribution(state.wall, pick(state, number)))
+    nonce = state.keys.entropy.draw(number, b"encrypt" + blake2s(contribution).digest())
+    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.me), contribution, nonce)))
+    open_outputs(state, genuine)
+
+
+def pick(state: State, epoch: Position) -> tuple[Request, ...]:
+    """B / n of the first B that wait, each choice as likely; as many as their bytes allow."""
+    config = state.config
+    first = state.pool.waiting()[: config.batch_requests_max]
+    lot = state.keys.entropy.draw(epoch, b"pick")
+    drawn = sorted(first, key=lambda request: blake2s(canonical(request.statement()), key=lot).digest())
+    picked: list[Request] = []
+    size = 64
+    for request in drawn[: config.picks(state.committee.n)]:
+        size += request.size_bytes()
+        if size > config.batch_bytes_max:
+            break
+        picked.append(request)
+    return tuple(picked)
+
+
+class Genuine:
+    """Whether a request is its client's: asked of the host, unless it has been for this very request."""
+
+    def __init__(self, state: State, opens: Callable[[Claim], bool]) -> None:
+        self._state = state
+        self._opens = opens
+
+    def __call__(self, request: Request) -> bool:
+        return self._state.pool.get(request.key) == request or self._opens(request.claim())
+
+
+def finish(state: State, epoch: Epoch) -> None:
+    """Nothing more is to be heard in this epoch: what is still under way says what has been decided."""
+    state.finished[epoch.number] = None
+
+
+def open_outputs(state: State, genuine: Genuine) -> None:
+    """Turn the epochs that are opened into batches, and deliver what is next in order."""
+    for number, epoch in sorted(state.epochs.items()):
+        if epoch.opened is not None:
+            del state.epochs[number]
+            if number not in state.decided:
+                decide(state, number, batch_of(state, epoch.opened, genuine))
+    deliver_ready(state)
+
+
+def batch_of(state: State, opened: dict[ReplicaId, bytes | None], genuine: Genuine) -> Batch:
+    """A function of what was opened alone."""
+    times: list[int] = []
+    requests: dict[tuple[ClientId, int], Request] = {}
+    for proposer, plaintext in opened.items():
+        contribution = None if plaintext is None else contribution_of(plaintext)
+        if contribution is None or not acceptable(state, contribution, genuine):
+            if plaintext is not None:
+                state.out.lies.append((proposer, "a batch that is none"))
+            continue
+        times.append(contribution.time)
+        for request in contribution.requests:
+            requests.setdefault(request.key, request)
+    time = sorted(times)[len(times) // 2] if times else 0
+    return Batch(time, tuple(requests.values()))
+
+
+def contribution_of(plaintext: bytes) -> Contribution | None:
+    try:
+        return _decode(plaintext)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def acceptable(state: State, contribution: Contribution, genuine: Genuine) -> bool:
+    return (
+        0 <= contribution.time < 1 << 62
+        and len(contribution.requests) <= state.config.picks(state.committee.n)
+        and all(
+            request.operations and 0 <= request.acknowledged < request.number for request in contribution.requests
+        )
+        and all(genuine(request) for request in contribution.requests)
+    )
+
+
+def decide(state: State, number: Position, batch: Batch) -> None:
+    state.decided[number] = batch
+    state.out.notes.append(Output(number, batch))
+
+
+def deliver_ready(state: State) -> None:
+    """In order, up to the window's end; nothing while a state is being fetched."""
+    while state.fetching is None and state.delivered + 1 in state.decided and state.delivered < state.high:
+        deliver(state, state.delivered + 1)
+
+
+def deliver(state: State, number: Position) -> None:
+    batch = state.decided[number]
+    state.delivered = number
+    state.heard += 1
+    for request in batch.requests:
+        state.pool.mark_executed(request)
+    state.told.pop(number, None)
+    checkpoint = number % state.config.checkpoint_interval == 0
+    state.out.deliveries.append(Delivery(number, batch.time, batch.requests, 0, checkpoint))

@@ -1,0 +1,142 @@
+"""The HoneyBadgerBFT core: dispatch by message type and what is admitted. No timer wakes it: `wake` does nothing.
+
+`core/patience.py` wraps it where channels may lose messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from outvote.core.committee import Committee
+from outvote.core.contract import Message, Record, Request, Standing
+from outvote.core.patience import Timeless
+from outvote.protocols.honeybadger import catch_up, checkpoint, ordering, restore
+from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.keys import Keys
+from outvote.protocols.honeybadger.messages import (
+    Agreeing,
+    Broadcasting,
+    Checkpoint,
+    Decided,
+    Decrypting,
+    Lacking,
+    StableProof,
+)
+from outvote.protocols.honeybadger.state import State
+from outvote.types import ClientId, Digest, Position, ReplicaId, Seal
+
+DECIDED_AHEAD = 8  # epochs behind the last delivered one of which outputs are taken in: one answer
+
+
+class HoneyBadgerReplica(Timeless):
+    """One replica of HoneyBadgerBFT."""
+
+    question: ClassVar[type[Message]] = Lacking
+
+    def __init__(self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, keys: Keys) -> None:
+        super().__init__(me)
+        self.state = State(me, committee, config.validated(), keys, self.out)
+
+    def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+        restore.restore(self.state, position, digest, records)
+        self._settle()
+
+    def summary(self) -> list[Record]:
+        return restore.summary(self.state)
+
+    def submit(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            self.state.pool.add(request)
+        self._settle()
+
+    def room(self, client: ClientId) -> int:
+        return self.state.pool.room(client)
+
+    def admits(self, sender: ReplicaId, message: Message) -> bool:
+        state = self.state
+        if isinstance(message, Broadcasting | Agreeing | Decrypting):
+            return state.in_play(message.epoch) and state.committee.holds(message.proposer)
+        if isinstance(message, Checkpoint):
+            return self._admits_checkpoint(sender, message)
+        if isinstance(message, Decided):
+            near = state.delivered < message.epoch <= min(state.high, state.delivered + DECIDED_AHEAD)
+            votes = state.told.get(message.epoch)
+            return near and message.epoch not in state.decided and (votes is None or not votes.has(sender))
+        if isinstance(message, StableProof):
+            proof = message.certificate
+            return proof.position > state.low and len(proof.seals) <= state.committee.n
+        return isinstance(message, Lacking)
+
+    def _admits_checkpoint(self, sender: ReplicaId, message: Checkpoint) -> bool:
+        state, position = self.state, message.position
+        if position <= state.low or position % state.config.checkpoint_interval:
+            return False
+        if position > state.high:
+            far = state.far_votes.get(sender)
+            return far is None or position > far[0]
+        votes = state.checkpoint_votes.get(position)
+        return votes is None or not votes.has(sender)
+
+    def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
+        state = self.state
+        if not self.admits(sender, message):  # again: the state may have moved on
+            return
+        if isinstance(message, Broadcasting | Agreeing | Decrypting):
+            ordering.on_working(state, sender, message)
+        elif isinstance(message, Checkpoint):
+            checkpoint.on_checkpoint(state, sender, message, seal)
+        elif isinstance(message, Lacking):
+            catch_up.on_lacking(state, sender, message)
+        elif isinstance(message, Decided):
+            catch_up.on_decided(state, sender, message)
+        elif isinstance(message, StableProof):
+            checkpoint.on_stable_proof(state, sender, message)
+        self._settle()
+
+    def wake(self) -> None:
+        """Never asked for."""
+
+    def executed(self, position: Position, digest: Digest) -> None:
+        checkpoint.executed(self.state, position, digest)
+        self._settle()
+
+    def waiting(self) -> Sequence[tuple[ClientId, int]]:
+        return [request.key for request in self.state.pool.waiting()]
+
+    def forget(self, requests: Sequence[tuple[ClientId, int]]) -> None:
+        self.state.pool.forget(requests)
+
+    def transferred(self, position: Position, digest: Digest) -> None:
+        checkpoint.transferred(self.state, position, digest)
+        self._settle()
+
+    def standing(self) -> Standing:
+        state = self.state
+        if state.fetching is not None:
+            note = f"fetching the state of position {state.fetching.position}"
+        else:
+            note = f"epoch {state.delivered + 1}" if state.delivered + 1 in state.epochs else "idle"
+        # Everybody proposes in every epoch: nobody waits for a leader.
+        return Standing(0, True, state.me, state.delivered, state.low, len(state.pool), note)
+
+    def unfinished(self) -> bool:
+        state = self.state
+        begun = any(number > state.delivered for number in state.epochs)
+        return bool(len(state.pool) or begun or state.fetching is not None or state.ahead is not None or state.told)
+
+    def heard(self) -> int:
+        return self.state.heard
+
+    def ask(self) -> None:
+        catch_up.ask(self.state)
+
+    def _settle(self) -> None:
+        state = self.state
+        state.wall = self.wall
+        genuine = ordering.Genuine(state, self.genuine)
+        ordering.open_outputs(state, genuine)
+        before = -1
+        while before != state.delivered:
+            before = state.delivered
+            ordering.try_propose(state, genuine)

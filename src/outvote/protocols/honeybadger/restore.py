@@ -1,0 +1,65 @@
+"""From records to state and back: a restarted replica is bound by every promise, and makes them again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from outvote.core.contract import Record
+from outvote.protocols.honeybadger import checkpoint
+from outvote.protocols.honeybadger.epoch import Words
+from outvote.protocols.honeybadger.messages import GENESIS
+from outvote.protocols.honeybadger.ordering import deliver, deliver_ready
+from outvote.protocols.honeybadger.records import Certified, Output, Said
+from outvote.protocols.honeybadger.state import State
+from outvote.types import Digest, Position
+
+
+def summary(state: State) -> list[Record]:
+    """At most: one certificate, and per epoch of the window its output and what was said in it."""
+    records: list[Record] = []
+    if state.certified.position:
+        records.append(Certified(state.certified))
+    records += [Output(number, batch) for number, batch in sorted(state.decided.items())]
+    for _, words in sorted(state.said.items()):
+        records += [Said(*one) for one in words]
+    return records
+
+
+def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+    """`position` and `digest` tell the state that the executor came back with."""
+    certified = max(
+        (record.certificate for record in records if isinstance(record, Certified)),
+        key=lambda certificate: certificate.position,
+        default=GENESIS,
+    )
+    state.certified = certified
+    state.delivered = state.stored = position
+    outputs = {record.epoch: record.batch for record in records if isinstance(record, Output)}
+    state.decided = {number: batch for number, batch in outputs.items() if state.low < number <= state.high}
+    for record in records:
+        if isinstance(record, Said) and state.low < record.message.epoch <= state.high:
+            bind(state, record)
+    for _, words in sorted(state.said.items()):
+        state.out.messages += [(one.receiver, one.message) for one in words]
+    if position > certified.position or (position, digest) == (certified.position, certified.digest):
+        deliver_ready(state)
+        return
+    way = range(position + 1, state.low + 1)
+    if way and all(number in outputs for number in way):
+        state.executes_again = True
+        for number in way:
+            state.decided[number] = outputs[number]
+            deliver(state, number)
+            del state.decided[number]
+        deliver_ready(state)
+    elif certified.position:
+        # The snapshot is older than what was certified, or rotten, and the log in between is gone.
+        checkpoint.fetch(state, certified)
+
+
+def bind(state: State, record: Said) -> None:
+    words = Words(record.receiver, record.message)
+    held = state.said.setdefault(record.message.epoch, [])
+    if words not in held:
+        held.append(words)
+        state.epoch(record.message.epoch).bind(record.message)

@@ -1,0 +1,67 @@
+"""The typed state of one HoneyBadger replica. No behaviour but lookups."""
+
+from __future__ import annotations
+
+from outvote.core.committee import Committee
+from outvote.core.contract import Outbox
+from outvote.core.request_pool import RequestPool
+from outvote.core.tally import Tally
+from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.epoch import Epoch, Words
+from outvote.protocols.honeybadger.keys import Keys
+from outvote.protocols.honeybadger.messages import GENESIS, Batch, CheckpointCertificate
+from outvote.types import Digest, Nanos, Position, ReplicaId, Seal
+
+
+class State:
+    """An epoch is a position."""
+
+    def __init__(
+        self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, keys: Keys, out: Outbox
+    ) -> None:
+        self.me = me
+        self.committee = committee
+        self.config = config
+        self.keys = keys
+        self.out = out
+        self.wall: Nanos = 0
+        self.heard = 0  # grows with everything new
+
+        self.delivered: Position = 0
+        self.epochs: dict[Position, Epoch] = {}  # in play: above the low watermark, and not finished here
+        self.finished: dict[Position, None] = {}  # above the low watermark, and nothing more to be said in them
+        self.said: dict[Position, list[Words]] = {}  # above the low watermark: what is said again to who asks
+        self.decided: dict[Position, Batch] = {}  # above the low watermark: delivered, or to be
+        self.told: dict[Position, Tally[Digest]] = {}  # who said DECIDED, above `delivered`
+
+        self.certified: CheckpointCertificate = GENESIS
+        self.ahead: CheckpointCertificate | None = None  # certified by others, not executed here yet
+        self.own_digests: dict[Position, Digest] = {}
+        self.checkpoint_votes: dict[Position, Tally[Digest]] = {}
+        self.far_votes: dict[ReplicaId, tuple[Position, Digest, Seal]] = {}  # latest above the window, one a sender
+        self.fetching: CheckpointCertificate | None = None
+        self.executes_again = False
+        self.stored: Position = 0
+
+        self.pool = RequestPool()
+
+    @property
+    def low(self) -> Position:
+        return self.certified.position
+
+    @property
+    def high(self) -> Position:
+        return self.low + self.config.window
+
+    def in_play(self, epoch: Position) -> bool:
+        """Whether words of this epoch are taken in: those behind may still be needed by others, and few ahead."""
+        return (
+            self.low < epoch <= min(self.high, self.delivered + 1 + self.config.epochs_ahead)
+            and epoch not in self.finished
+        )
+
+    def epoch(self, number: Position) -> Epoch:
+        found = self.epochs.get(number)
+        if found is None:
+            found = self.epochs[number] = Epoch(number, self.me, self.committee, self.keys, self.config)
+        return found
