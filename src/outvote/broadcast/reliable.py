@@ -90,7 +90,11 @@ class ReliableBroadcast:
         shards = erasure.encode(value, self._data, n)
         root, proofs = branches.tree(shards)
         for replica in range(n):
-            self._lines.say(replica, Val(root, proofs[replica], shards[replica]))
+            val = Val(root, proofs[replica], shards[replica])
+            if replica == self.me:
+                self._on_val(self.me, val)  # one's own shard needs no message: its ECHO says the same
+            else:
+                self._lines.say(replica, val)
 
     def bind(self, body: Body) -> None:
         if isinstance(body, Echo):

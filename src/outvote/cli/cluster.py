@@ -28,7 +28,7 @@ from outvote.configuration.machine_class import load_machine
 from outvote.core.committee import Committee
 from outvote.core.quorums import REPLICAS_MAX
 from outvote.errors import Mistake, OutvoteError
-from outvote.protocols.catalogue import protocol as protocol_named
+from outvote.protocols.catalogue import protocol_of_cluster as protocol_named
 
 DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
 DEFAULT_REPLICAS: Final = 4

@@ -17,7 +17,7 @@ from outvote.configuration.machine_class import machine_of
 from outvote.errors import Mistake
 from outvote.host.node import Node
 from outvote.host.voice import Voice
-from outvote.protocols.catalogue import protocol
+from outvote.protocols.catalogue import protocol_of_cluster
 from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
 
@@ -48,7 +48,7 @@ def make_node(
     """A node from a cluster's directory. Raises Mistake; needs a running event loop."""
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
-    entry = protocol(genesis.entry)
+    entry = protocol_of_cluster(genesis.entry)
     if entry.tolerates != genesis.tolerates:
         raise Mistake(
             f"{genesis.protocol} tolerates {entry.tolerates}, and cluster.toml says {genesis.tolerates}: "

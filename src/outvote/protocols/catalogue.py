@@ -301,13 +301,14 @@ SYNCHRONOUS: Final[Mapping[str, Protocol]] = {one.name: one for one in (GENERALS
 
 
 def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:
-    """With stand-ins for threshold cryptography, dealt from a seed: for simulated clusters. Of parameters that belong to
-    protocols with a leader or a clock, only how often to ask is taken."""
+    """With stand-ins for threshold cryptography, dealt from a seed: for simulated clusters. Of parameters that belong
+    to protocols with a leader or a clock, only how often to ask is taken."""
     names = HoneyBadgerConfig.__struct_fields__
     config = HoneyBadgerConfig(**{name: parameters[name] for name in names if name in parameters})
     seed = parameters.get("dealer_seed", 0)
     dealer = Dealer(committee, seed)
-    keys = HoneyBadgerKeys(StandInCoin(dealer, me), StandInEncryption(dealer, me), Drawn(seed, me), b"simulated cluster")
+    coin, encryption = StandInCoin(dealer, me), StandInEncryption(dealer, me)
+    keys = HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
     interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
     return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
 
@@ -366,3 +367,13 @@ def protocol(name: str) -> Protocol:
     if found is None:
         raise Mistake(f"there is no protocol {name!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
     return found
+
+
+def protocol_of_cluster(name: str) -> Protocol:
+    """The same for real clusters. Raises Mistake also for those that only the simulator runs."""
+    if name in SIMULATED_ONLY:
+        raise Mistake(
+            f"{name} runs in the simulator only so far: try `outvote simulate --protocol {name}`, or choose one of"
+            f" {', '.join(sorted(PROTOCOLS))} for a cluster"
+        )
+    return protocol(name)

@@ -77,9 +77,11 @@ def on_stable_proof(state: State, sender: ReplicaId, message: StableProof) -> No
     if fetching is not None:
         if certificate.position > fetching.position:
             fetch(state, certificate)  # sources keep their last checkpoints only
-    elif state.ahead is not None and state.ahead.position > state.delivered:
-        if state.delivered + 1 not in state.decided:
-            fetch(state, state.ahead)
+        return
+    # Executed up to there already, or about to: then our own digest of it is on its way.
+    ahead = state.ahead
+    if ahead is not None and ahead.position > state.delivered and state.delivered + 1 not in state.decided:
+        fetch(state, ahead)
 
 
 def learn(state: State, certificate: CheckpointCertificate) -> None:

@@ -38,6 +38,7 @@ class Epoch:
         self.opened: dict[ReplicaId, bytes | None] | None = None
         self.proposed = False
         self.faults: list[tuple[ReplicaId, str]] = []
+        self._me = me
         self._keys = keys
         largest = largest_shard(config.ciphertext_bytes_max(), committee)
         name_of = partial(coin_name, keys.cluster, number)
@@ -60,7 +61,8 @@ class Epoch:
         if isinstance(message, Decrypting):
             self._decryptions[message.proposer].bind(message.body)
         else:
-            self.proposed |= isinstance(message.body, Val)
+            # An ECHO in one's own broadcast comes with its VALs; alone in the cluster, without any.
+            self.proposed |= message.proposer == self._me and isinstance(message.body, Val | Echo)
             self.subset.bind(message.proposer, message.body)
 
     def receive(self, sender: ReplicaId, message: Working) -> list[Words]:

@@ -124,8 +124,10 @@ def told_of(name: str) -> str:
     if kind is not None:
         text = sys.modules[kind.__module__].__doc__
     else:
-        lie = next(protocol.lies[name] for protocol in SIMULATED.values() if name in protocol.lies)
-        text = sys.modules[lie.__module__].__doc__
+        lies = next(protocol.lies for protocol in SIMULATED.values() if name in protocol.lies)
+        lie = lies[name]
+        alone = sum(one.__module__ == lie.__module__ for one in lies.values()) == 1
+        text = sys.modules[lie.__module__].__doc__ if alone else lie.__doc__
     return (text or "").strip().split("\n")[0]
 
 

@@ -1,0 +1,89 @@
+"""HoneyBadgerBFT in simulated clusters: faults, lies, power failures, and a schedule under which PBFT stands still."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from outvote.cli.cluster import default_replicas
+from outvote.errors import Mistake
+from outvote.protocols.catalogue import PROTOCOLS, SIMULATED, protocol
+from outvote.simulator.plan import Fault, Plan
+from outvote.simulator.runs import run_seed
+from outvote.simulator.swarm import draw
+from outvote.simulator.world import World
+from outvote.types import MILLISECOND, SECOND
+
+HONEYBADGER = SIMULATED["honeybadger"]
+
+
+def plan(**changes: Any) -> Plan:
+    """A calm run of a few operations."""
+    calm = draw(0).but(
+        seed=1, n=4, clients=2, operations_each=4, outstanding=2, pause_max=0, loss=0.0, duplication=0.0,
+        delay_min=MILLISECOND, delay_mean=MILLISECOND, sync_max=MILLISECOND, clock_offset_max=0,
+        clock_drift_ppm_max=0, liars=(), faults=(), faults_end=2 * SECOND, deadline=120 * SECOND, parameters={},
+    )
+    return calm.but(**changes)
+
+
+@pytest.mark.parametrize("seed", [700, 703, 705])
+def test_a_short_swarm(seed: int) -> None:
+    result = run_seed("honeybadger", seed)
+    assert result.ok, result.violation
+
+
+@pytest.mark.parametrize("lie", sorted(HONEYBADGER.lies))
+def test_no_lie_of_its_own_breaks_it(lie: str) -> None:
+    World(plan(seed=3, liars=((2, (lie,)),)), HONEYBADGER).run()
+
+
+def test_power_failures_of_all_at_once_take_nothing_back() -> None:
+    faults = []
+    for step in range(3):
+        at = (50 + 300 * step) * MILLISECOND
+        for replica in range(4):
+            faults.append(Fault(at, "crash", replica, 1 + (3 * replica) % 7))
+            faults.append(Fault(at + SECOND // 9, "restart", replica, 0))
+    parameters = {"checkpoint_interval": 2, "window": 4}
+    world = World(plan(faults=tuple(sorted(faults)), pause_max=SECOND // 4, parameters=parameters), HONEYBADGER)
+    world.run()
+    assert sum(replica.crashes for replica in world.replicas) >= 6
+
+
+def test_broadcasts_take_as_many_messages_as_the_formula_says() -> None:
+    """VAL n - 1, ECHO and READY n (n - 1) each, in each of n broadcasts."""
+    for n in (4, 5):
+        world = World(plan(n=n, clients=1, operations_each=0, delay_mean=0, sync_max=0), HONEYBADGER)
+        world.start()
+        world.call(0, [("put", ("a", "1"))])
+        world.run_until(150 * MILLISECOND)
+        counters = [replica.turn.counters for replica in world.replicas if replica.turn is not None]
+        assert [one.get("delivered", 0) for one in counters] == [1] * n
+        assert sum(one.get("Broadcasting_sent", 0) for one in counters) == HONEYBADGER.formula(n)
+
+
+def delivered_in_twenty_seconds(name: str) -> int:
+    """Messages take 50 ms at least, 150 ms on average and now and then many times that; the timeout, where there is
+    one, is 100 ms and does not grow: what an adversary who schedules messages makes of any timeout."""
+    slow = plan(
+        delay_min=50 * MILLISECOND, delay_mean=100 * MILLISECOND, heavy_tail=True, faults_end=60 * SECOND,
+        parameters={"view_timeout_ms": 100, "view_timeout_growth_max": 1} if name == "pbft" else {},
+    )
+    world = World(slow, protocol(name))
+    world.start()
+    world.run_until(20 * SECOND)
+    assert name != "pbft" or min(replica.turn.core.standing().view for replica in world.replicas if replica.turn) > 20
+    return max(replica.turn.counters.get("delivered", 0) for replica in world.replicas if replica.turn)
+
+
+def test_it_commits_where_pbft_only_changes_views() -> None:
+    assert delivered_in_twenty_seconds("pbft") == 0
+    assert delivered_in_twenty_seconds("honeybadger") >= 2
+
+
+def test_clusters_do_not_run_it_yet() -> None:
+    assert "honeybadger" not in PROTOCOLS
+    with pytest.raises(Mistake, match="simulator only"):
+        default_replicas("honeybadger")
