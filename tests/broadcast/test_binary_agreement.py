@@ -194,6 +194,27 @@ def test_a_sender_has_one_aux_and_one_conf_a_round() -> None:
     assert any(isinstance(body, CoinShare) for _, body in lines.said)
 
 
+def test_hb_coin_reuse() -> None:
+    """A coin belongs to one cluster, epoch, proposer and round: shares collected for one open no other."""
+    names = [
+        coin_name(cluster, epoch, proposer, number)
+        for cluster in (b"", b"a", b"b") for epoch in (1, 2) for proposer in (0, 1, 258) for number in (0, 1, 3)
+    ]
+    assert len(set(names)) == len(names)
+    dealer = Dealer(Committee(4), 1)
+    shares = [dealer.share(2, b"coin", name) for name in names]
+    assert len(set(shares)) == len(shares)
+    there, parts, _ = room(4, 1, liars=(3,))
+    for part in parts[:3]:
+        part.propose(True)
+    there.collect()
+    for number in range(8):
+        there.post(3, ALL, CoinShare(number, dealer.share(3, b"coin", coin_name(b"cluster", 2, 0, number))))
+    there.run(lambda letter: letter.sender == 3)
+    there.run()
+    assert all((3, "a false share of a coin") in lines.faults for lines in there.lines[:3])
+
+
 def test_rounds_far_ahead_are_not_kept() -> None:
     committee = Committee(4)
     coin = StandInCoin(Dealer(committee, 1), 0)

@@ -36,6 +36,11 @@ def plan(**changes: Any) -> Plan:
     return calm.but(**changes)
 
 
+def few(name: str, otherwise: int = 10) -> int:
+    """Operations of a client, where each takes many messages."""
+    return 2 if SIMULATED[name].deals else otherwise
+
+
 class Call:
     """One call of a core, and what it added to the outbox."""
 
@@ -257,7 +262,7 @@ def finishes_by(world: World, at: int) -> bool:
 def test_f_crashed_replicas_stop_nobody(name: str, n: int) -> None:
     for first in range(0, n, 2):
         down = [(first + step) % n for step in range(Committee(n, SIMULATED[name].tolerates).faults)]
-        world = World(plan(n=n, seed=first, faults_end=60 * SECOND), SIMULATED[name])
+        world = World(plan(n=n, seed=first, faults_end=60 * SECOND, operations_each=few(name)), SIMULATED[name])
         for replica in down:
             world.after(0, world.replicas[replica].crash)
         assert finishes_by(world, 30 * SECOND), f"without {down}"
@@ -269,13 +274,13 @@ def test_f_silent_replicas_stop_nobody(name: str) -> None:
         for first in range(0, n, 3):
             most = Committee(n, SIMULATED[name].tolerates).liars
             liars = tuple(sorted(((first + step) % n, ("silent",)) for step in range(most)))
-            World(plan(n=n, seed=first, liars=liars), SIMULATED[name]).run()
+            World(plan(n=n, seed=first, liars=liars, operations_each=few(name)), SIMULATED[name]).run()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_acknowledged_survives_restarts_of_all_at_once(name: str) -> None:
     """The run's history must be linearizable across five power failures."""
-    for seed in range(4):
+    for seed in range(few(name, 4)):
         faults = []
         for step in range(5):
             at = (150 + 300 * step) * MILLISECOND

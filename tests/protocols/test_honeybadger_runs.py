@@ -9,11 +9,15 @@ import pytest
 from outvote.cli.cluster import default_replicas
 from outvote.errors import Mistake
 from outvote.protocols.catalogue import PROTOCOLS, SIMULATED, protocol
+from outvote.protocols.honeybadger import catch_up, ordering
+from outvote.protocols.honeybadger.messages import Batch, Decided
+from outvote.protocols.honeybadger.state import State
+from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.runs import run_seed
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
-from outvote.types import MILLISECOND, SECOND
+from outvote.types import MILLISECOND, SECOND, ReplicaId
 
 HONEYBADGER = SIMULATED["honeybadger"]
 
@@ -37,6 +41,45 @@ def test_a_short_swarm(seed: int) -> None:
 @pytest.mark.parametrize("lie", sorted(HONEYBADGER.lies))
 def test_no_lie_of_its_own_breaks_it(lie: str) -> None:
     World(plan(seed=3, liars=((2, (lie,)),)), HONEYBADGER).run()
+
+
+def lagging(seed: int, loss: float) -> None:
+    """A replica is away for a second and asks for the outputs that it missed; who is asked may lie."""
+    faults = (Fault(5 * MILLISECOND, "crash", 3, 1), Fault(SECOND, "restart", 3, 0))
+    World(plan(seed=seed, loss=loss, liars=((2, ("false-outputs",)),), faults=faults), HONEYBADGER).run()
+
+
+def some_lag(loss: float) -> None:
+    for seed in range(1, 9):
+        lagging(seed, loss)
+
+
+def believe_one(state: State, _sender: ReplicaId, message: Decided) -> None:
+    ordering.decide(state, message.epoch, message.batch)
+    ordering.deliver_ready(state)
+
+
+def in_own_order(state: State, opened: dict[ReplicaId, bytes | None], genuine: ordering.Genuine) -> Batch:
+    turned = sorted(opened, key=lambda proposer: (proposer - state.me) % state.committee.n)
+    return BATCH_OF(state, {proposer: opened[proposer] for proposer in turned}, genuine)
+
+
+BATCH_OF = ordering.batch_of
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "planted", "loss"),
+    [(catch_up, "on_decided", believe_one, 0.0), (ordering, "batch_of", in_own_order, 0.3)],
+    ids=["an output believed from one", "batches in an order of one's own"],
+)
+def test_planted_bugs_are_found(
+    module: object, name: str, planted: object, loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the checkers of every run, within eight seeds; the first of them holds without."""
+    lagging(1, loss)
+    monkeypatch.setattr(module, name, planted)
+    with pytest.raises(Violation):
+        some_lag(loss)
 
 
 def test_power_failures_of_all_at_once_take_nothing_back() -> None:
@@ -81,6 +124,15 @@ def delivered_in_twenty_seconds(name: str) -> int:
 def test_it_commits_where_pbft_only_changes_views() -> None:
     assert delivered_in_twenty_seconds("pbft") == 0
     assert delivered_in_twenty_seconds("honeybadger") >= 2
+
+
+@pytest.mark.parametrize("lie", ["", "false-shares"])
+def test_with_real_threshold_keys(lie: str) -> None:
+    """Where their library is installed (the extra `threshold`)."""
+    pytest.importorskip("py_arkworks_bls12381")
+    liars = ((2, (lie,)),) if lie else ()
+    calm = plan(clients=1, operations_each=2, liars=liars, parameters={"real_threshold": 1, "dealer_seed": 5})
+    World(calm, HONEYBADGER).run()
 
 
 def test_clusters_do_not_run_it_yet() -> None:

@@ -301,16 +301,32 @@ SYNCHRONOUS: Final[Mapping[str, Protocol]] = {one.name: one for one in (GENERALS
 
 
 def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:
-    """With stand-ins for threshold cryptography, dealt from a seed: for simulated clusters. Of parameters that belong
-    to protocols with a leader or a clock, only how often to ask is taken."""
+    """With keys dealt from a seed, for simulated clusters: stand-ins, or with `real_threshold` those of BLS12-381. Of
+    parameters that belong to protocols with a leader or a clock, only how often to ask is taken."""
     names = HoneyBadgerConfig.__struct_fields__
     config = HoneyBadgerConfig(**{name: parameters[name] for name in names if name in parameters})
     seed = parameters.get("dealer_seed", 0)
+    keys = _real_keys if parameters.get("real_threshold") else _stand_in_keys
+    interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
+    return Patient(HoneyBadgerReplica(me, committee, config, keys(me, committee, seed)), interval_ns, 10 * interval_ns)
+
+
+def _stand_in_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
     dealer = Dealer(committee, seed)
     coin, encryption = StandInCoin(dealer, me), StandInEncryption(dealer, me)
-    keys = HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
-    interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
-    return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
+    return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
+
+
+def _real_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
+    """Raises Mistake where their library is not installed."""
+    try:
+        from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
+    except ImportError as error:
+        raise Mistake("real threshold keys need a library: pip install 'outvote[threshold]'") from error
+    public, secrets = threshold.deal(committee.n, committee.weak, seed.to_bytes(threshold.SECRET_BYTES, "big"))
+    own = threshold.Keys(public, me, secrets[me])
+    coin, encryption = threshold.ThresholdCoin(own), threshold.ThresholdEncryption(own)
+    return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
 
 
 HONEYBADGER: Final = Protocol(

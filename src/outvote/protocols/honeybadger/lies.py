@@ -12,7 +12,7 @@ from outvote.broadcast.reliable import Echo, Ready, Val
 from outvote.broadcast.threshold_encryption import DecryptionShare
 from outvote.core.contract import Message
 from outvote.core.occasion import Lie, Occasion
-from outvote.protocols.honeybadger.messages import Agreeing, Broadcasting, Decrypting
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Decided, Decrypting
 
 
 def variant(message: Message, salt: int) -> Message | None:
@@ -83,6 +83,14 @@ def withheld_shards(message: Message, occasion: Occasion) -> list[Message] | Non
     return None
 
 
+def false_outputs(message: Message, _occasion: Occasion) -> list[Message] | None:
+    """To a laggard: an epoch had another output."""
+    if isinstance(message, Decided):
+        batch = Batch(message.batch.time + 1, message.batch.requests[:-1])
+        return [msgspec.structs.replace(message, batch=batch)]
+    return None
+
+
 LIES: Final[Mapping[str, Lie]] = {
     "spoiled-shards": spoiled_shards,
     "both-bits": both_bits,
@@ -90,4 +98,5 @@ LIES: Final[Mapping[str, Lie]] = {
     "false-shares": false_shares,
     "early-ends": early_ends,
     "withheld-shards": withheld_shards,
+    "false-outputs": false_outputs,
 }
