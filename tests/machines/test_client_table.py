@@ -238,14 +238,17 @@ def test_the_seed_is_the_same_in_every_release() -> None:
 
 def a_state(**changes: object) -> MerkleMap:
     state = Executor(Sizes()).checkpoint().state
-    header = dict(zip(("version", "position", "history", "time"),
+    header = dict(zip(("version", "position", "history", "time", "chance"),
                       msgspec.msgpack.decode(read(state, HEADER) or b""), strict=True))  # fmt: skip
     draft = Draft(state, {})
     draft.write(HEADER, msgspec.msgpack.encode([*{**header, **changes}.values()]))
     return draft.done()
 
 
-@pytest.mark.parametrize("changes", [{"version": SNAPSHOT_VERSION + 1}, {"history": bytes(31)}, {"history": bytes(33)}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"version": SNAPSHOT_VERSION + 1}, {"history": bytes(31)}, {"history": bytes(33)}, {"chance": b""}],
+)
 def test_a_snapshot_of_another_form_is_a_lie(changes: dict[str, object]) -> None:
     Executor(Sizes()).install(a_state())
     with pytest.raises(Lie, match="this program reads version 3"):

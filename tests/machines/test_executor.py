@@ -347,7 +347,7 @@ def draw(client: int, number: int, seal: bytes) -> Request:
     return Request(client, number, 0, (encode_operation("draw", []),), seal)
 
 
-def test_chance_follows_from_the_history_and_the_seals_of_all_who_are_executed_together() -> None:
+def test_chance_follows_from_the_seals_of_all_who_are_executed_together() -> None:
     """So who knows the state and not the requests cannot tell it; and the order within a batch is no choice."""
     alone = draws(Executor(Tape()), draw(ALICE, 1, b"a"))
     assert alone == draws(Executor(Tape()), draw(ALICE, 1, b"a"))
@@ -355,6 +355,34 @@ def test_chance_follows_from_the_history_and_the_seals_of_all_who_are_executed_t
     together = draws(Executor(Tape()), draw(ALICE, 1, b"a"), draw(BOB, 1, b"b"))
     assert together[0] != alone[0]
     assert together[::-1] == draws(Executor(Tape()), draw(BOB, 1, b"b"), draw(ALICE, 1, b"a"))
+
+
+def test_the_primary_has_no_say_in_chance_by_the_times_that_it_proposes() -> None:
+    """It holds a request back, tries times for the batch before, and proposes the one whose outcome it likes."""
+    outcomes = set()
+    for nanoseconds in range(100):
+        executor = Executor(Tape())
+        executor.deliver(Delivery(1, 1000 + nanoseconds, (draw(ALICE, 1, b"a"),), 0, False))  # answers with the time
+        assert executor.time == 1000 + nanoseconds
+        outcomes.update(draws(executor, draw(BOB, 1, b"b")))
+    assert len(outcomes) == 1
+
+
+def test_batches_that_execute_nothing_do_not_move_chance_on() -> None:
+    """Or a primary could propose what has run, again and again, until it likes what comes of the next."""
+    first, second = Executor(Tape()), Executor(Tape())
+    for executor in (first, second):
+        deliver(executor, tell(ALICE, 1))
+    for _ in range(3):
+        deliver(second, tell(ALICE, 1))
+    assert draws(first, draw(BOB, 1, b"b")) == draws(second, draw(BOB, 1, b"b"))
+
+
+def test_chance_survives_a_snapshot() -> None:
+    first, second = Executor(Tape()), Executor(Tape())
+    deliver(first, tell(ALICE, 1))
+    second.install(first.checkpoint().state)
+    assert draws(first, draw(BOB, 1, b"b")) == draws(second, draw(BOB, 1, b"b"))
 
 
 def test_what_has_run_before_is_no_choice_for_who_cuts_the_batch() -> None:

@@ -9,14 +9,17 @@ import pytest
 
 from outvote.core import quorums
 from outvote.core.contract import Claim, Struct
+from outvote.protocols.catalogue import protocol
 from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.faults import KINDS
 from outvote.simulator.plan import Plan
 from outvote.simulator.runs import BATCH_SEEDS, run_plan
 from outvote.simulator.seals import RealSealRegistry, SealRegistry
 from outvote.simulator.swarm import draw
+from outvote.simulator.world import World
 
 PLANS = [draw(seed) for seed in range(400)]
+MOVING = 483  # a seed whose adversary has time to corrupt more than f
 
 
 def share(chosen: list[bool]) -> float:
@@ -51,6 +54,25 @@ def test_sizes_and_ranges() -> None:
         assert len(plan.liars) <= quorums.faults(plan.n)
         assert list(plan.faults) == sorted(plan.faults, key=lambda fault: fault.at)
         assert all(0 <= fault.replica < plan.n for fault in plan.faults)
+
+
+def test_some_seeds_rejuvenate_mostly_against_an_adversary_that_moves_and_takes_the_place_of_a_liar() -> None:
+    rejuvenated = [plan for plan in PLANS if plan.rejuvenation]
+    assert 0.05 < len(rejuvenated) / len(PLANS) < 0.25
+    assert 0.3 < share([bool(plan.mover) for plan in rejuvenated]) < 0.95
+    for plan in PLANS:
+        if plan.mover:
+            assert plan.rejuvenation
+            assert not plan.adaptive
+            assert len(plan.liars) < quorums.faults(plan.n)
+
+
+def test_the_adversary_that_a_seed_draws_moves_and_is_driven_out_again() -> None:
+    world = World(draw(MOVING), protocol("pbft"))
+    world.run()
+    assert len(world.mover.corrupted) > quorums.faults(world.plan.n)
+    assert world.rejuvenation.freed
+    assert world.marks["recovered from a corruption"] == len(world.rejuvenation.freed)
 
 
 def test_a_plan_is_plain_data() -> None:

@@ -111,6 +111,12 @@ class Reads:
         self._give_up_early(pending)
         return None
 
+    def forget(self, replica: ReplicaId) -> None:
+        """What it said counts no more: its connection has ended."""
+        for pending in self._pending.values():
+            pending.votes.forget(replica)
+            pending.refused.pop(replica, None)
+
     def unread(self, replica: ReplicaId, number: int) -> None:
         pending = self._pending.get(number)
         if pending is not None:

@@ -277,8 +277,17 @@ class Session:
                 self._send(pending, replica)
 
     def disconnected(self, replica: ReplicaId) -> None:
-        if self.committee.holds(replica):
-            self._connected[replica] = False
+        """Its words end with its connection: in the next one a rejuvenated process may speak, and two replicas that
+        lied one after the other, while a request waited, must not add up. It will be asked again."""
+        if not self.committee.holds(replica):
+            return
+        self._connected[replica] = False
+        self._views[replica] = 0
+        self.reads.forget(replica)
+        for pending in self._pending.values():
+            pending.refusals.pop(replica, None)
+            if pending.votes.forget(replica):
+                pending.to_all = True
 
     # ---- what the owner asks -------------------------------------------------------------------------------
 

@@ -73,6 +73,18 @@ class Votes:
             group.results = results
         return group
 
+    def forget(self, replica: ReplicaId) -> bool:
+        """It has said nothing; whether it had."""
+        group = self.spoken.pop(replica, None)
+        if group is None:
+            return False
+        group.final.pop(replica, None)
+        group.tentative.pop(replica, None)
+        group.verified.pop(replica, None)
+        if not group.voices:
+            del self.groups[group.said]
+        return True
+
     def final(self, replica: ReplicaId) -> bool:
         """Whether the replica has said its last word."""
         group = self.spoken.get(replica)

@@ -25,10 +25,11 @@ class Context:
         self._counter = 0
 
     def random_bytes(self, count: int) -> bytes:
-        """Pseudo-random bytes, equal on every replica: from all that was executed and the seals of the batch's clients.
+        """Pseudo-random bytes, equal on every replica: from the seals of all requests that were executed until now.
 
         Nobody can tell them from the state alone. The leader, who sees the requests before they are ordered, can choose
-        which of them to take together, knowing what comes of it: no lottery should rely on it."""
+        which of them to take together, knowing what comes of it; and a client that expects to be alone in its batch can
+        try seals until it likes the outcome. No lottery should rely on it."""
         out = bytearray()
         seed = self._seed if self._place is None else self._seed + self._place.to_bytes(4, "big")
         while len(out) < count:

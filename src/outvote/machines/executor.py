@@ -49,6 +49,7 @@ class _Header(msgspec.Struct, frozen=True, gc=False, array_like=True, forbid_unk
     position: Position
     history: Digest
     time: Nanos
+    chance: Digest
 
 
 _decode_header = msgspec.msgpack.Decoder(_Header).decode
@@ -66,7 +67,7 @@ class Executor:
         self._fields = Fields(machine)
         self._sessions = Sessions()
         self._saved = EMPTY  # what the last checkpoint wrote
-        self._chance: Digest = b""  # of the batch that is being executed
+        self._chance: Digest = bytes(DIGEST_BYTES)  # what random bytes come from; moved on by each batch
         self._long: dict[bytes, int] = {}  # the names in it that have several pieces
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
@@ -118,18 +119,20 @@ class Executor:
         return replies
 
     def _chance_of(self, delivery: Delivery) -> Digest:
-        """What the primary proposes by its batch, mixed with the history: the seals of the requests that are to run.
+        """What the primary proposes by its batch, mixed with what came of the batches before: the seals of the requests
+        that are to run.
 
-        Only each client can make its own, so whoever knows the state but not the requests cannot tell the outcome; and
-        sorted, and without what has run before, they leave the primary nothing to choose but which requests it takes
-        together. It chooses knowing the outcome, and a client that conspires with it can try many seals."""
+        Only each client can make its own, and neither times nor results are in it, which the primary can have a say in:
+        sorted, and without what has run before, seals leave it nothing to choose but which requests it takes together.
+        It chooses knowing the outcome; so does a client that tries many seals, if it knows what else is in the batch.
+        See docs/decisions/0015-agreed-time-and-chance.md."""
         seals = sorted(
             # Signatures alone: a primary could change entries of authenticators, which nobody else can check.
             request.seal[-SEAL_BYTES:]
             for request in delivery.requests
             if self._sessions.executable(request)
         )
-        return sha256(self.history + _encode(seals)).digest()
+        return sha256(self._chance + _encode(seals)).digest() if seals else self._chance
 
     def _execute(self, request: Request) -> tuple[bytes, ...]:
         """One outcome for each operation. The seed binds the batch, client, number and place in the request."""
@@ -187,7 +190,7 @@ class Executor:
     def save(self) -> Snapshot:
         """The same, for this process alone."""
         draft = Draft(self._saved, self._long)
-        draft.write(HEADER, _encode(_Header(SNAPSHOT_VERSION, self.position, self.history, self.time)))
+        draft.write(HEADER, _encode(_Header(SNAPSHOT_VERSION, self.position, self.history, self.time, self._chance)))
         for client in self._sessions.touched():
             draft.write(client_name(client), self._sessions.row(client))
         self._fields.save(draft)
@@ -239,6 +242,7 @@ class Executor:
         self.position = header.position
         self.history = header.history
         self.time = header.time
+        self._chance = header.chance
 
 
 def _read_header(state: MerkleMap) -> _Header:
@@ -247,6 +251,6 @@ def _read_header(state: MerkleMap) -> _Header:
         header = _decode_header(read(state, HEADER) or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Lie(f"a state that cannot be read: {error}") from error
-    if header.version != SNAPSHOT_VERSION or len(header.history) != DIGEST_BYTES:
+    if header.version != SNAPSHOT_VERSION or not len(header.history) == len(header.chance) == DIGEST_BYTES:
         raise Lie(f"a state of version {header.version}, and this program reads version {SNAPSHOT_VERSION}")
     return header

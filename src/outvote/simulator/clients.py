@@ -111,6 +111,12 @@ class SimulatedClient:
         self._settle(self.session.receive(replica, message, now), now)
         return self.start(now)
 
+    def hung_up(self, replica: ReplicaId, now: Nanos) -> Nanos:
+        """The connection to this replica has ended, and there is another one."""
+        self.session.disconnected(replica)
+        self.session.connected(replica)
+        return self._flush(now)
+
     def _flush(self, now: Nanos) -> Nanos:
         for replica, message in self.session.take_outgoing():
             if isinstance(message, Submit) and message.request.number > self._last_requested:

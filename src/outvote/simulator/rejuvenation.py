@@ -2,7 +2,8 @@
 
 The mover corrupts one replica after the other for as long as f allow it, and without rejuvenation that ends with the
 first f. A rejuvenated replica is started again from a clean process: an honest voice, and a disk that its recovery
-checks. It counts as faulty until it has recovered, which is as Castro and Liskov 2002 have it: once its stable
+checks. Both end when the world heals: one that is recovering and one that lies are two, and with f = 1 nothing need go
+on then. It counts as faulty until it has recovered, which is as Castro and Liskov 2002 have it: once its stable
 checkpoint is at or beyond every position that could have been assigned when it began.
 
 What is assumed: no signing key is taken away (the paper's secure co-processor), so nobody speaks in the name of a
@@ -48,6 +49,8 @@ class Rejuvenation:
         self._next += 1
 
         def strike() -> None:
+            if world.healed:
+                return
             for replica in turn.replicas:
                 self.rejuvenate(replica)
             self._await_turn(chosen)
@@ -68,6 +71,7 @@ class Rejuvenation:
             one.sins = ()
             world.after(LOOKS_EVERY_NS, lambda: self._look(replica))
         one.crash()
+        world.hang_up(replica)
         world.after(DOWN_NS, one.start)
 
     def _assigned_at_most(self) -> Position:
@@ -107,6 +111,8 @@ class Mover:
 
     def _look(self) -> None:
         world = self._world
+        if world.healed:
+            return
         world.after(LOOKS_EVERY_NS, self._look)
         if world.now < self._next_strike:
             return

@@ -10,13 +10,15 @@ from outvote.core.committee import Committee, Tolerates
 from outvote.protocols.catalogue import protocol as find_protocol
 from outvote.simulator import swarm_faults
 from outvote.simulator.plan import Fault, Plan
-from outvote.simulator.swarm_liars import draw_lies
+from outvote.simulator.swarm_liars import draw_lies, draw_mover
 from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
 
 REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
 SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
     "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 6, 7),
 }
+RECOVERY_SHARE = 0.125  # of the seeds
+TURN_EVERY_MS = (200, 500, 1200)  # from one rejuvenation to the next
 LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
 
 
@@ -62,9 +64,11 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     )
     plan = _with_answers(plan, Random(f"{seed} answers"))
     plan = _with_clocks(_with_network(plan, Random(f"{seed} network")), Random(f"{seed} clocks"))
-    if found.deals:
-        plan = plan.but(parameters={**plan.parameters, "dealer_seed": seed})
-    return _with_flags(plan, Random(f"{seed} flags")) if tolerates == "crashes" else plan
+    if tolerates == "crashes":
+        return _with_flags(plan, Random(f"{seed} flags"))
+    if found.deals:  # no recovery: a share of a key that was dealt once cannot be replaced
+        return plan.but(parameters={**plan.parameters, "dealer_seed": seed})
+    return _with_recovery(plan, Random(f"{seed} recovery"), protocol)
 
 
 def _work(rng: Random, decision: int) -> tuple[int, int]:
@@ -82,6 +86,19 @@ def _with_answers(plan: Plan, rng: Random) -> Plan:
     reads, receipts, large = (rng.random() < 0.5 for _ in range(3))
     parameters = {**plan.parameters, "tentative": rng.randrange(2)}
     return plan.but(reads=reads, receipts=receipts, large=2000 if large else 0, parameters=parameters)
+
+
+def _with_recovery(plan: Plan, rng: Random, protocol: str) -> Plan:
+    """Now and then every replica is rejuvenated in turn, mostly against an adversary that moves: it takes the place of
+    one liar, and of an adversary that chooses."""
+    if rng.random() >= RECOVERY_SHARE:
+        return plan
+    period = plan.n * rng.choice(TURN_EVERY_MS) * MILLISECOND
+    mover = draw_mover(protocol, rng, plan.n)
+    if not mover:
+        return plan.but(rejuvenation=period)
+    liars = plan.liars[: Committee(plan.n).faults - 1]
+    return plan.but(rejuvenation=period, mover=mover, liars=liars, adaptive=())
 
 
 def _with_network(plan: Plan, rng: Random) -> Plan:

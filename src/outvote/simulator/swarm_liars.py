@@ -18,6 +18,7 @@ from outvote.types import ReplicaId
 FALSE_CLIENTS_SHARE: Final = 0.25  # of the seeds
 ADAPTIVE_SHARE: Final = 0.125
 GRAY_SHARE: Final = 0.125  # of the seeds with a liar, which is broken besides
+MOVER_SHARE: Final = 2 / 3  # of the seeds that rejuvenate
 AIMED_SHARE: Final = 0.2  # of the sins, towards some replicas only
 TIMED_SHARE: Final = 0.2  # of the sins, for some time only
 MOMENTS_MS: Final = (200, 500, 1000, 2000, 3000, 5000)  # most work is done within the first nine seconds
@@ -42,6 +43,12 @@ def draw_lies(protocol: str, seed: int, n: int) -> Lies:
         _false_clients(Random(f"{seed} false clients")),
         adaptive,
     )
+
+
+def draw_mover(protocol: str, rng: Random, n: int) -> Sins:
+    """What the adversary that moves from one replica to the next has each of them do; or nothing."""
+    names = [name for name in names_for(protocol) if name not in GRAY]
+    return _sins(rng, n, names) if names and rng.random() < MOVER_SHARE else ()
 
 
 def _liars(rng: Random, n: int, names: list[str], spared: int) -> tuple[tuple[ReplicaId, Sins], ...]:

@@ -120,6 +120,7 @@ class World:
         self.rejuvenation = Rejuvenation(self, plan.rejuvenation)
         self._listened: tuple[ReplicaId, bytes] = 0, b""  # what was said last
         self._client_wake: dict[ClientId, Nanos] = {}
+        self._hung_up: list[int] = [0] * plan.n  # how often the clients' connections to each replica have ended
         self.chronicler: Chronicler | None = None
         if chronicle:
             self.chronicler = Chronicler(self)
@@ -377,11 +378,22 @@ class World:
     def answer(self, sender: SimulatedReplica, client: ClientId, message: ToClient) -> None:
         index = client - FIRST_CLIENT
         if 0 <= index < len(self.clients):
-            heard = self.clients[index]
-            self._hand_over(sender.place, client, message, lambda: self._client_hears(heard, sender.me, message))
+            heard, connection = self.clients[index], self._hung_up[sender.me]
+
+            def deliver() -> None:
+                if self._hung_up[sender.me] == connection:
+                    self._client_hears(heard, sender.me, message)
+
+            self._hand_over(sender.place, client, message, deliver)
         elif 0 <= index - len(self.clients) < len(self.false_clients):
             sins = self.false_clients[index - len(self.clients)]
             self._hand_over(sender.place, client, message, lambda: _tell(sins, sender.me, message))
+
+    def hang_up(self, replica: ReplicaId) -> None:
+        """The clients' connections to it end, with what is on its way to them."""
+        self._hung_up[replica] += 1
+        for client in self.clients:
+            self._client_woke(client, client.hung_up(replica, self.now))
 
     def _to_replica(self, client: ClientId, receiver: ReplicaId, message: ToReplica) -> None:
         if isinstance(message, Read):

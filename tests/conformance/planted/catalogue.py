@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 import test_every_protocol
+import test_executor
 import test_frames
+import test_key_exchange
+import test_liars_in_turn
 import test_merkle_map
 import test_pbft
 import test_pbft_large_requests
@@ -220,6 +223,15 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(answers.briefs_without_timer, 0, test_pbft_large_requests.a_body_that_nobody_has),
     PlantedBug(answers.tentative_said_before_durable, 0, test_turn.tentative_answers_wait_for_the_disk),
     PlantedBug(rejuvenations.recovers_one_too_many, 25, test_rejuvenation.never_more_than_f),
+    PlantedBug(rejuvenations.words_outlive_connections, 0, test_liars_in_turn.answers_do_not_add_up),
+    PlantedBug(
+        rejuvenations.counters_from_the_clock_alone, 0,
+        test_key_exchange.test_counters_rise_across_restarts_though_the_clock_was_set_back,
+    ),
+    PlantedBug(
+        rejuvenations.times_in_chance, 0,
+        test_executor.test_the_primary_has_no_say_in_chance_by_the_times_that_it_proposes,
+    ),
     PlantedBug(wire_and_crypto.seals_bind_no_cluster, 76, test_seals.test_other_clusters_and_epochs_do_not_open),
     PlantedBug(
         wire_and_crypto.seals_bind_no_kind, 76, test_seals.test_a_seal_opens_for_its_signer_and_statement_only

@@ -117,7 +117,7 @@ def told_counted_without_digest(patch: pytest.MonkeyPatch) -> None:
 
 def time_unbounded(patch: pytest.MonkeyPatch) -> None:
     """A primary may propose any time of day."""
-    patch.setattr(normal, "timely", lambda _state, _message: True)
+    patch.setattr(normal, "timely", lambda _state, _slot, _message: True)
 
 
 def time_checked_again(patch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,7 @@ class Reference(Checker):
         self._position: Position = 0
         self._history: Digest = bytes(32)
         self._time: Nanos = 0
+        self._luck: Digest = bytes(32)
         self._low: dict[ClientId, int] = {}
         self._done: set[tuple[ClientId, int]] = set()
 
@@ -45,8 +46,10 @@ class Reference(Checker):
             )
         self._position = delivery.position
         self._time = max(self._time + 1, delivery.time)
-        chance = self._chance(delivery)
-        ran = [(one.client, one.number, self._run(one, chance)) for one in delivery.requests if self._due(one)]
+        seals = [one.seal for one in delivery.requests if self._new(one)]
+        if seals:  # in order of their bytes, behind all that ran before
+            self._luck = sha256(self._luck + msgspec.msgpack.encode(sorted(seals))).digest()
+        ran = [(one.client, one.number, self._run(one)) for one in delivery.requests if self._due(one)]
         self._history = sha256(self._history + msgspec.msgpack.encode((self._position, self._time, ran))).digest()
         told = [(one.client, one.number, one.results) for one in replies if one.position == self._position]
         # A request that stands twice in a batch runs once and is answered twice.
@@ -60,11 +63,6 @@ class Reference(Checker):
         low = max(self._low.get(request.client, 0), min(request.acknowledged, request.number - 1))
         return low < request.number <= low + OUTSTANDING_MAX and request.key not in self._done
 
-    def _chance(self, delivery: Delivery) -> Digest:
-        """The seals of what had not run when the batch came, in order of their bytes, behind all that came before."""
-        seals = [one.seal for one in delivery.requests if self._new(one)]
-        return sha256(self._history + msgspec.msgpack.encode(sorted(seals))).digest()
-
     def _due(self, request: Request) -> bool:
         """Exactly once, above what the client has settled, and not too far above it."""
         client, number = request.key
@@ -75,8 +73,8 @@ class Reference(Checker):
         self._done.add(request.key)
         return True
 
-    def _run(self, request: Request, chance: Digest) -> tuple[bytes, ...]:
-        seed = chance + request.client.to_bytes(8, "big") + request.number.to_bytes(8, "big")
+    def _run(self, request: Request) -> tuple[bytes, ...]:
+        seed = self._luck + request.client.to_bytes(8, "big") + request.number.to_bytes(8, "big")
         return tuple(
             self._machine.apply(
                 operation, Context(self._position, self._time, request.client, seed + index.to_bytes(4, "big"))
