@@ -30,12 +30,8 @@ def reads_of_f_plus_1(patch: pytest.MonkeyPatch) -> None:
     original = Reads.receive
 
     def receive(client: Reads, *arguments: object) -> object:
-        committee = client._committee
-        quorum, committee.quorum = committee.quorum, committee.weak
-        try:
-            return original(client, *arguments)  # type: ignore[arg-type]
-        finally:
-            committee.quorum = quorum
+        client._enough = client._committee.weak
+        return original(client, *arguments)  # type: ignore[arg-type]
 
     patch.setattr(Reads, "receive", receive)
 
