@@ -22,7 +22,10 @@ from outvote.wire.codec import Codec, RecordCodec
 
 NAMES = sorted(SIMULATED)
 SEEDS = (2, 5, 9)  # with crashes, cuts and liars, whatever the swarm drew
-CALLS = ("restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred", "ask_to_read")
+CALLS = (
+    "restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred", "ask_to_read",
+    "hand_over", "change_voters",  # of those that have them
+)
 LANES = ("hints", "records", "notes", "messages", "deliveries", "stable", "transfers", "lies")
 
 
@@ -72,7 +75,8 @@ class Life:
         self.stable: tuple[Position, Digest] = (0, b"")
         self.summaries: list[Moment] = []
         for name in CALLS:
-            setattr(core, name, self._wrapped(name))
+            if hasattr(core, name):
+                setattr(core, name, self._wrapped(name))
 
     def _wrapped(self, name: str) -> Callable[..., Any]:
         method = getattr(self.core, name)

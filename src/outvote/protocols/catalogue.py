@@ -51,6 +51,7 @@ from outvote.protocols.raft import records as raft_records
 from outvote.protocols.raft.config import FLAGS as RAFT_FLAGS
 from outvote.protocols.raft.config import RaftConfig
 from outvote.protocols.raft.messages import MESSAGES as RAFT_MESSAGES
+from outvote.protocols.raft.replica import OPERATIONS as RAFT_OPERATIONS
 from outvote.protocols.raft.replica import RaftReplica
 from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
 
@@ -106,6 +107,8 @@ class Protocol(NamedTuple):
     ordering_phase: int  # the first in which a view orders requests
     insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
+    # What an operator asks of a core, by name and with one number; whether it was begun. All are asked, one can.
+    operations: Mapping[str, Callable[[Core, int], bool]] = {}
     flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
     deals: bool = False  # a dealer draws keys of threshold cryptography, in simulated clusters from the run's seed
@@ -239,6 +242,7 @@ RAFT: Final = Protocol(
         ),
     ),
     expected_marks=raft_records.MARKS,
+    operations=RAFT_OPERATIONS,
     flags=(*RAFT_FLAGS, "lease_drift_ppm", "learners"),
     facts=raft_facts.RAFT,
 )

@@ -139,12 +139,28 @@ def _with_flags(plan: Plan, rng: Random) -> Plan:
     # Of an even number one is no loss: as many may fail as before.
     learner = 1 << rng.randrange(plan.n) if plan.n % 2 == 0 and rng.random() < 0.7 else 0
     plan = plan.but(parameters={**plan.parameters, **flags, "learners": learner})
+    plan = _with_operations(plan, rng)
     if not lease:
         return plan
     return plan.but(
         clock_drift_ppm_max=min(plan.clock_drift_ppm_max, 20_000),
         faults=tuple(fault for fault in plan.faults if fault.kind not in ("leap", "freeze", "thaw")),
     )
+
+
+def _with_operations(plan: Plan, rng: Random) -> Plan:
+    """Operators hand over and change who votes, at any time. Fewer voters bear fewer faults, so where voters change
+    nobody is lost for good."""
+    n, end = plan.n, plan.faults_end
+    drawn: list[Fault] = list(plan.faults)
+    if rng.random() < 0.4:
+        drawn += [Fault(rng.randrange(end), "hand-over", 0, rng.randrange(n)) for _ in range(rng.choice((1, 3, 10)))]
+    if rng.random() < 0.3:
+        drawn = [fault for fault in drawn if fault.kind not in ("stay-down", "stay-cut", "rot-states")]
+        for _ in range(rng.choice((1, 2, 6))):
+            voters = rng.sample(range(n), rng.randint(1, n))
+            drawn.append(Fault(rng.randrange(end), "change-voters", 0, sum(1 << one for one in voters)))
+    return plan.but(faults=tuple(sorted(drawn, key=lambda fault: fault.at)))
 
 
 def _faults(

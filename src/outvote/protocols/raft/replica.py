@@ -192,3 +192,19 @@ class RaftReplica(Core):
         self.reads_confirmed = state.tickets_confirmed
         self.wake_at = state.timers.next()
         state.check_invariants()
+
+
+def _hand_over(core: Core, successor: int) -> bool:
+    return isinstance(core, RaftReplica) and core.hand_over(successor)
+
+
+def _change_voters(core: Core, voters: int) -> bool:
+    """Bit i: replica i shall vote."""
+    if not isinstance(core, RaftReplica):
+        return False
+    return not core.change_voters([one for one in range(core.state.committee.n) if voters >> one & 1])
+
+
+OPERATIONS: Final[dict[str, Callable[[Core, int], bool]]] = {
+    "hand-over": _hand_over, "change-voters": _change_voters,
+}
