@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
+from outvote.protocols.raft import membership
 from outvote.protocols.raft.config import RaftConfig
 from outvote.protocols.raft.messages import Entry, VoteStatement
 from outvote.protocols.raft.records import NOBODY, Compacted, Voted, Wrote
@@ -70,9 +71,12 @@ def log_of(core: Core) -> tuple[Position, list[tuple[int, Digest]]]:
 
 
 def majority(core: Core, holders: set[ReplicaId]) -> bool:
-    """Whether these are enough for a core to commit, as far as it knows who votes."""
+    """Whether these are enough for a core to commit, as far as it knows who votes. What was committed before a change
+    began needs the majority of those who voted then."""
     assert isinstance(core, RaftReplica)
-    return core.state.members.agree(holders)
+    state = core.state
+    before = membership.at(state, state.commit) if state.commit >= state.log.base else state.base_members
+    return state.members.agree(holders) or before.agree(holders)
 
 
 def state_vote(_statement: Struct) -> tuple[Position, Digest] | None:

@@ -1,0 +1,51 @@
+"""Three processes on Raft: the one that leads is killed, another leads, and nothing that was answered is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from outvote.cli import endings
+from outvote.cli.demo_cluster import DemoCluster
+from outvote.cli.status import show_status
+from outvote.client.aio import Client
+from outvote.machines.key_value import KeyValueStore
+from outvote.types import ReplicaId
+
+
+async def kill_the_leader(cluster: DemoCluster) -> tuple[ReplicaId, ReplicaId, list[str]]:
+    """Who led, who leads then, and what is read in the end."""
+    await asyncio.gather(*(cluster.start(replica) for replica in range(3)))
+    async with await Client.connect(cluster.directory, "one", KeyValueStore) as client:
+        store = client.of(KeyValueStore)
+        for number in range(20):
+            await store.put(f"key{number}", "before")
+        first = client.session.leader
+        await cluster.kill(first)
+        await store.put("key0", "after")
+        second = client.session.leader
+        await cluster.start(first)
+        return first, second, [(await store.get(f"key{number}")).value for number in range(20)]
+
+
+def test_another_replica_leads_and_nothing_is_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def main() -> tuple[ReplicaId, ReplicaId, list[str]]:
+        cluster = DemoCluster(tmp_path / "cluster", ["one"], protocol="raft", replicas=3)
+        try:
+            found = await kill_the_leader(cluster)
+            code = await asyncio.to_thread(show_status, cluster.directory, "one", 10.0, True, False)
+            assert code == endings.DONE
+            return found
+        finally:
+            await cluster.close()
+
+    first, second, values = asyncio.run(main())
+    assert first != second
+    assert values == ["after", *["before"] * 19]
+    told = json.loads(capsys.readouterr().out)
+    assert (told["tolerates"], told["quorum"], told["faults"], told["reachable"]) == ("crashes", 2, 1, 3)
+    roles = [one["role"] for one in told["replicas"]]
+    assert sorted(roles) == ["backup", "backup", "primary"]
