@@ -103,7 +103,7 @@ async def fault_free(story: Story) -> None:
     await story.quiet()
     before, position_before, view_before = watch.sent(), watch.position(), watch.view()
     load.resume()
-    await story.hold(3.0, 200)
+    await story.hold(2.5, 200)
     now = time.monotonic_ns()
     latencies = sorted(load.pulse.latencies)
     facts.operations_per_second = round(load.pulse.rate_since_measure(now), 1)
@@ -279,12 +279,12 @@ async def beyond_limit(story: Story) -> None:
         await _ask_in_vain(story, probe)
     finally:
         await probe.close()
-    await asyncio.sleep(2.5 * story.pace)
+    await asyncio.sleep(2.0 * story.pace)
     stage.say(
         "Honestly: beyond f nothing is guaranteed. These two could as well have had the correct two decide otherwise, "
         "and vouched for either answer. That is the limit: right while f < n/3 lie."
     )
-    await asyncio.sleep(2.5 * story.pace)
+    await asyncio.sleep(2.0 * story.pace)
     stage.say("The two become honest again. What the clients have been waiting for all the time is now decided.")
     waiting = load.in_flight
     honest_from = await story.cluster.order(first, HONEST)
@@ -316,7 +316,7 @@ async def _same_bug(story: Story) -> None:
         f"Where one of the four rounds wrongly, clients hear {facts.bug_in_one}; where all four do, they hear "
         f"{facts.bug_in_all}, by agreement. So write it twice: docs/how_to/spread_the_faults.md, and outvote doctor."
     )
-    await asyncio.sleep(3.0 * story.pace)
+    await asyncio.sleep(2.5 * story.pace)
 
 
 async def _two_traitors(story: Story) -> tuple[ReplicaId, ReplicaId]:
