@@ -46,6 +46,7 @@ mutants: develop ## plant small faults and see which ones no test notices; in pa
 
 bench: develop ## measure this machine: a real cluster, and the bare protocol beside it
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/raft.py
 	$(BIN)/python bench/state_transfer.py
 
 kill-matrix: develop ## plant every bug and count the seeds until the simulator misses the rule (an hour)
