@@ -16,7 +16,8 @@ from outvote.core.contract import Delivery, Request
 from outvote.errors import Lie, Mistake
 from outvote.machines.contract import Context, Machine
 from outvote.machines.executor import Executor, Snapshot
-from outvote.machines.fields import INLINE_KEY_BYTES_MAX, Fields
+from outvote.machines.fields import Fields
+from outvote.machines.item_form import INLINE_KEY_BYTES_MAX
 from outvote.machines.key_value import KeyValueStore
 from outvote.machines.leaves import PIECE_BYTES, Draft, long_names, read
 from outvote.machines.machine import StateMachine, command, query

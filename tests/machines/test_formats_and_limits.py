@@ -9,7 +9,7 @@ import pytest
 from outvote.core.contract import Struct
 from outvote.machines import (
     executor,
-    fields,
+    item_form,
     key_value,
     leaves,
     machine,
@@ -114,7 +114,7 @@ def test_an_image_byte_for_byte() -> None:
 def test_the_limits() -> None:
     assert (merkle_map.KEY_BYTES_MAX, merkle_map.VALUE_BYTES_MAX, merkle_map.BRANCHES) == (2048, 64 * 1024, 16)
     assert (leaves.PIECE_BYTES, leaves.STATE_BYTES_MAX) == (64 * 1024 - 2, 2 << 30)
-    assert (merkle_image.PAGE_BYTES, fields.INLINE_KEY_BYTES_MAX) == (4096, 1536)
+    assert (merkle_image.PAGE_BYTES, item_form.INLINE_KEY_BYTES_MAX) == (4096, 1536)
     assert (state_transfer.ANSWER_BYTES, state_transfer.SUBTREE_BYTES) == (256 * 1024, 32 * 1024)
     assert (state_transfer.ASKS_MAX, state_transfer.ASKS_MIN, state_transfer.HINT_BYTES) == (256, 16, 2)
     assert (state_transfer.ASKED_MAX, state_transfer.ASKED_OF_ONE_MAX, state_transfer.HELD_MAX) == (8, 4, 4)

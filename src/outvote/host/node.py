@@ -99,14 +99,15 @@ class Node:
             listen=listen,
             ceiling=DurableCeiling((data or keys.data) / CEILING_NAME, say),
         )
+        executor = Executor(machine)
         self._disk = DirectoryDisk(
-            data or keys.data, cluster, keys.party, sync=sync, post=self._post, report=say
+            data or keys.data, cluster, keys.party, sync=sync, post=self._post, report=say, nodes=executor.stored
         )
         self._disk.on_durable = self._poke
         voice = Voice(keys.party, genesis.n, Ed25519Sealer(seal_domain, keys.signing), codec, self._links)
         self.turn = Turn(
             core,
-            Executor(machine),
+            executor,
             protocol=genesis.entry,
             codec=codec,
             records=RecordCodec(records),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from outvote.core.contract import Message, Transfer
 from outvote.host.ports import Observer
 from outvote.host.voice import Voice
 from outvote.machines.fetcher import Fetcher
-from outvote.machines.merkle_image import pages
 from outvote.machines.merkle_map import MerkleMap, Record
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Nodes, Server
 from outvote.types import MILLISECOND, NEVER, Nanos, ReplicaId, Size
@@ -24,9 +23,11 @@ class Restoring:
     """At most one fetch at a time: a newer Transfer replaces an older one."""
 
     def __init__(
-        self, me: ReplicaId, server: Server, voice: Voice, observer: Observer, set_aside: Callable[[bytes], None]
-    ) -> None:
-        """`set_aside` gets what was fetched and verified, as pages, for a fetch that goes on after a crash."""
+        self, me: ReplicaId, server: Server, voice: Voice, observer: Observer,
+        set_aside: Callable[[Sequence[Record], MerkleMap], None],
+    ) -> None:  # fmt: skip
+        """`set_aside` gets what was fetched and verified, and all that is here by then, for a fetch that goes on after
+        a crash."""
         self._me = me
         self._server = server
         self.voice = voice
@@ -61,7 +62,8 @@ class Restoring:
             self.voice.hint(receiver, hint)
 
     def _arrived(self, records: list[Record]) -> None:
-        self._set_aside(b"".join(pages(records)))
+        if self._fetcher is not None:
+            self._set_aside(records, self._fetcher.state)
 
     def take(self, sender: ReplicaId, message: Message) -> None:
         """A message of one of TRANSFER_KINDS."""

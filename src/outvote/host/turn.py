@@ -23,6 +23,7 @@ from outvote.host.budgets import (
     REPEATS_PER_SECOND,
     Budget,
 )
+from outvote.host.keeping import Keeping
 from outvote.host.ports import Clock, Observer, Opener
 from outvote.host.reads import Reads
 from outvote.host.restoring import TRANSFER_KINDS, Restoring
@@ -30,10 +31,8 @@ from outvote.host.tentative import Tentative
 from outvote.host.voice import Voice
 from outvote.host.witness import Witness
 from outvote.machines.executor import Executor, Snapshot
-from outvote.machines.merkle_image import pages, read_image, salvage
-from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.state_transfer import Server
-from outvote.storage.contract import Disk, Recovered, Ticket
+from outvote.storage.contract import Disk, Ticket
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
 from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Read, Refusal, ReplyStatement, Report, Unread
 from outvote.wire.codec import Codec, RecordCodec
@@ -78,7 +77,8 @@ class Turn:
         self._observer = observer
         self._witness = Witness(observer)
         self._server = Server()
-        self._restoring = Restoring(core.me, self._server, voice, observer, disk.set_aside)
+        self._keeping = Keeping(disk, observer, stored=executor.stored)
+        self._restoring = Restoring(core.me, self._server, voice, observer, self._keeping.set_aside)
         self._inbox: list[tuple[ReplicaId, Message, Seal]] = []
         self._inbox_count: dict[ReplicaId, int] = {}
         self._own: deque[tuple[Message, Seal]] = deque()
@@ -97,7 +97,6 @@ class Turn:
         self._ticket: Ticket = 0
         self.urgent = False  # whether anything that the last run said to other replicas must leave at once
         self._snapshots: dict[Position, Snapshot] = {}
-        self._salvaged = EMPTY  # leaves that a crash or a damaged disk left, compared when a state is fetched
         self._checkpoint: tuple[Position, Digest] = (0, b"")
         self._counts: dict[str, int] = {}
         self._sent: dict[type[Message], int] = {}
@@ -122,10 +121,13 @@ class Turn:
         recovered = self._disk.recover()
         self._read_clock()
         position, digest = recovered.position, recovered.digest
-        if recovered.salvage:
-            self._salvaged = salvage(recovered.salvage)
-            self._observer.note(f"{len(self._salvaged)} leaves of states that nobody vouches for can be compared")
-        if position and not self._take_over(recovered):
+        state = self._keeping.take_over(recovered)
+        if state is not None:
+            self.executor.install(state)
+            self._server.hold(position, state)
+            self._server.settle(position)
+            self._checkpoint = (position, digest)
+        else:
             position, digest = 0, b""
         records = [self._records.decode(body) for body in recovered.records]
         self.core.restore(position, digest, records)
@@ -134,27 +136,6 @@ class Turn:
         if position or records:
             self._observer.note(f"recovered the state of position {position} and {len(records)} records")
         self._drain()
-
-    def _take_over(self, recovered: Recovered) -> bool:
-        """Become the state of our disk; False if its leaves are not those that its digest stands for."""
-        try:
-            state = read_image(recovered.snapshot)
-        except Lie:
-            state = EMPTY
-        if state.digest != recovered.digest:
-            self._salvaged = salvage(recovered.snapshot)
-            self._observer.note(f"the state of position {recovered.position} on the disk is not what its digest says")
-            return False
-        self.executor.install(state)
-        self._server.hold(recovered.position, state)
-        self._server.settle(recovered.position)
-        self._checkpoint = (recovered.position, recovered.digest)
-        return True
-
-    def _here(self) -> MerkleMap:
-        """What may be the same in a state to be fetched."""
-        salvaged, self._salvaged = self._salvaged, EMPTY
-        return self.executor.saved.update(dict(salvaged.leaves()))
 
     def hear(self, sender: ReplicaId, body: bytes) -> None:
         """A frame from another replica. Raises Lie if it is no message; the link counts it."""
@@ -388,7 +369,7 @@ class Turn:
         for stable in out.stable:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
-            self._restoring.begin(transfer, self._here(), self.core.now)
+            self._restoring.begin(transfer, self._keeping.base(self.executor.saved), self.core.now)
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()
@@ -463,11 +444,10 @@ class Turn:
         if snapshot is None or snapshot.digest != digest:
             return
         self._disk.keep(
-            position, digest, pages(snapshot.state.records()),
+            position, digest, self._keeping.image(snapshot.state),
             [self._records.encode(record) for record in self.core.summary()]
         )
         self._server.settle(position)
-        self._salvaged = EMPTY
         self._snapshots = {at: held for at, held in self._snapshots.items() if at > position}
         self._count("stable_checkpoints")
 

@@ -16,7 +16,7 @@ from outvote.errors import Mistake
 from outvote.machines.contract import Context
 from outvote.machines.operations import NAME_BYTES_MAX, header
 from outvote.machines.read_only import why_not
-from outvote.machines.value_types import facts_of
+from outvote.machines.value_types import dict_types, facts_of, mutable_kinds
 
 COMMAND: Final = "command"
 QUERY: Final = "query"
@@ -86,10 +86,12 @@ class Blueprint:
 
     __slots__ = (
         "attributes", "by_header", "commands", "defaults", "derived", "derived_types", "guarded", "has_sets", "known",
-        "name", "own_snapshot", "read_snapshot", "state", "types",
+        "name", "own_snapshot", "read_snapshot", "state", "stored", "types",
     )  # fmt: skip
 
-    def __init__(self, owner: type, root: type, floats: bool, derived: tuple[str, ...]) -> None:
+    def __init__(
+        self, owner: type, root: type, floats: bool, derived: tuple[str, ...], stored: tuple[str, ...] = ()
+    ) -> None:
         self.name = owner.__name__
         check_shape(owner, root)
         hints = _hints(owner, owner.__name__)
@@ -116,6 +118,9 @@ class Blueprint:
         if not self.own_snapshot:
             for name, kind in self.types.items():
                 self.has_sets |= facts_of(kind, floats, f"{self.name}.{name}").has_sets
+        self.stored = stored
+        for name in stored:
+            self._check_stored(name)
         self.commands = {
             name: Command(owner, name, kind, getattr(owner, name), floats) for name, kind in marked(owner).items()
         }
@@ -124,6 +129,23 @@ class Blueprint:
         self.by_header = {header(name): command for name, command in self.commands.items()}
         self.state = _state_struct(self.name, {} if self.own_snapshot else self.types)
         self.read_snapshot = msgspec.msgpack.Decoder(tuple[int, tuple[str, ...], self.state])  # type: ignore[name-defined]
+
+    def _check_stored(self, name: str) -> None:
+        where = f"{self.name}.{name} is to be stored"
+        if self.own_snapshot:
+            raise Mistake(f"{where}, and {self.name} writes its own snapshots: do one or the other")
+        if name not in self.types:
+            raise Mistake(f"{where} and is not declared, or derived: annotate it in the class ({name}: dict[str, str])")
+        found = dict_types(self.types[name])
+        if found is None:
+            raise Mistake(f"{where} and is no dict with plain keys: declare it as dict[str, ...]")
+        mutable = mutable_kinds(found[1])
+        if mutable:
+            kinds = ", ".join([one.__name__ for one in mutable])
+            raise Mistake(
+                f"{where}, and its values could be changed in place ({kinds}), which the store would not see: use "
+                "values that cannot, as str, int, bytes, tuple or a frozen Struct"
+            )
 
     def default(self, name: str) -> Any:
         """A fresh copy of what the class body assigns to the attribute; NO_DEFAULT if nothing."""

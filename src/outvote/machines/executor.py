@@ -16,7 +16,17 @@ from outvote.core.contract import Delivery, Request
 from outvote.errors import Lie, Mistake
 from outvote.machines.contract import Context, Machine
 from outvote.machines.fields import Fields
-from outvote.machines.leaves import HEADER, STATE_BYTES_MAX, Draft, client_name, long_names, name_of, read, recount
+from outvote.machines.leaves import (
+    HEADER,
+    STATE_BYTES_MAX,
+    STORED_BYTES_MAX,
+    Draft,
+    client_name,
+    name_of,
+    note_long,
+    read,
+    recount,
+)
 from outvote.machines.merkle_image import write_image
 from outvote.machines.merkle_map import EMPTY, MerkleMap
 from outvote.machines.operations import TOO_LARGE
@@ -72,6 +82,11 @@ class Executor:
         self.position: Position = 0
         self.history: Digest = bytes(DIGEST_BYTES)
         self.time: Nanos = 0
+
+    @property
+    def stored(self) -> bool:
+        """Whether the class keeps some of its state in a store."""
+        return self._fields.stored
 
     @property
     def machine(self) -> Machine:
@@ -195,12 +210,14 @@ class Executor:
             draft.write(client_name(client), self._sessions.row(client))
         self._fields.save(draft)
         state = draft.done()
-        if state.size_bytes > STATE_BYTES_MAX:
+        limit = STORED_BYTES_MAX if self._fields.stored else STATE_BYTES_MAX
+        if state.size_bytes > limit:
             raise Mistake(
-                f"the state has grown to {state.size_bytes} bytes and can be handed over up to {STATE_BYTES_MAX}: "
+                f"the state has grown to {state.size_bytes} bytes and can be handed over up to {limit}: "
                 "delete what the class no longer needs, or split it over several clusters"
             )
         self._saved = state
+        self._fields.saved(state)
         return Snapshot(self.position, state.digest, state)
 
     @property
@@ -214,14 +231,17 @@ class Executor:
         cause."""
         header = _read_header(state)
         sessions = Sessions()
-        for leaf in state.leaves():
-            name = name_of(leaf.key)
-            if leaf.key[:3] == b"\0\0c":
+        long: dict[bytes, int] = {}
+        for key, _ in state.leaves():
+            if key[:3] == b"\0\0c":
+                name = name_of(key)
                 sessions.take_row(int.from_bytes(name[1:], "big"), read(state, name))
+            elif key[:2] != b"\0\0":
+                note_long(long, key)
         self._fields.load(state)
         self._sessions = sessions
         self._stand(header, state)
-        self._long = long_names(state)
+        self._long = long
 
     def rewind(self, snapshot: Snapshot) -> None:
         """Go back to a snapshot that this executor took or installed: `install` at the cost of what has changed since.

@@ -8,8 +8,7 @@ A class that writes its own snapshots is written whole, in pieces.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -17,25 +16,21 @@ import msgspec
 from outvote.errors import Lie, Mistake
 from outvote.machines.blueprint import Blueprint
 from outvote.machines.contract import Machine
+from outvote.machines.item_form import NUMBER_BYTES, ItemForm, read_value, written
 from outvote.machines.leaves import (
     NAMES,
     PIECE_BYTES,
     SELF_WRITTEN,
     Draft,
     field_name,
-    items_prefix,
     name_of,
     read,
 )
 from outvote.machines.machine import StateMachine, check_declared, unwritable
 from outvote.machines.merkle_map import MerkleMap
+from outvote.machines.stored_dict import StoredDict
 from outvote.machines.tracked_dict import TouchingDict, TrackedDict
-from outvote.machines.value_types import decode_wide, dict_types, encode_wide, mutable_kinds, ordered
-
-INLINE_KEY_BYTES_MAX: Final = 1536  # an encoded key that is longer stands in the value, and its SHA-256 in the name
-_NUMBER_BYTES: Final = 6  # 2.8e14 new items of one dict
-_UNUSED: Final = 0xC1  # begins no msgpack value: here a wide one follows, or in a name the digest of a long key
-_WIDE: Final = bytes([_UNUSED])
+from outvote.machines.value_types import dict_types, mutable_kinds
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_numbers = msgspec.msgpack.Decoder(tuple[int, int]).decode
@@ -56,57 +51,49 @@ class _Whole:
         self.decode = msgspec.msgpack.Decoder(kind).decode
 
     def save(self, present: dict[str, Any], draft: Draft) -> None:
-        draft.write(field_name(self.index), _written(present[self.name], self.has_sets))
+        draft.write(field_name(self.index), written(present[self.name], self.has_sets))
 
     def read(self, data: bytes) -> Any:
-        return _read(data, self.decode, self.kind)
+        return read_value(data, self.decode, self.kind)
 
 
-class _Items:
+class _Items(ItemForm):
     """An attribute that is a dict, of which each item is written by itself."""
 
-    __slots__ = (
-        "_has_sets", "_key_has_integers", "_key_type", "_make", "_read_key", "_read_value", "_value_type", "held",
-        "index", "looks_at_all", "name", "prefix", "saved",
-    )  # fmt: skip
+    __slots__ = ("_make", "attribute", "held", "index", "looks_at_all", "saved")
 
     def __init__(self, index: int, name: str, key: Any, value: Any, has_sets: bool, looks_at_all: bool) -> None:
+        super().__init__(index, key, value, has_sets)
         self.index = index
-        self.name = name
-        self.prefix = items_prefix(index)
+        self.attribute = name
         self.looks_at_all = looks_at_all
         self.held: TrackedDict[Any, Any] = TrackedDict()  # the attribute's value
         self.saved: TrackedDict[Any, Any] = self.held  # the one whose items the leaves are; mostly the same
         self._make: type[TrackedDict[Any, Any]] = TouchingDict if mutable_kinds(value) else TrackedDict
-        self._has_sets = has_sets
-        self._key_type = key
-        self._value_type = value
-        self._read_key = msgspec.msgpack.Decoder(key).decode
-        self._read_value = msgspec.msgpack.Decoder(value).decode
 
     def take(self, present: dict[str, Any]) -> None:
         """The attribute holds another dict than before: put a tracked copy into its place."""
-        present[self.name] = self.held = self._make(present[self.name])
+        present[self.attribute] = self.held = self._make(present[self.attribute])
 
     def save(self, draft: Draft) -> None:
         held = self.held
         if self.saved is not held:
             before = self.saved
             for key in (*dict.__iter__(before), *before.touched):
-                draft.remove(self._item_name(key)[0])
+                draft.remove(self.name(key)[0])
             self.saved = held
         draft.write(field_name(self.index), _encode((held.next_number, len(held))))
         if held.all_touched or self.looks_at_all:
             held.touched.update(dict.fromkeys(held.numbers))
         numbers, long, put = held.numbers, draft.long, draft.put
         for key in held.touched:
-            name, long_key = self._item_name(key)
+            name, long_key = self.name(key)
             number = numbers.get(key)
             if number is None:
                 draft.remove(name)
                 continue
-            value = _written(dict.__getitem__(held, key), self._has_sets)
-            data = number.to_bytes(_NUMBER_BYTES, "big") + long_key + value
+            value = written(dict.__getitem__(held, key), self.has_sets)
+            data = number.to_bytes(NUMBER_BYTES, "big") + long_key + value
             if len(data) > PIECE_BYTES or name in long:
                 draft.write(name, data)
             else:
@@ -118,9 +105,9 @@ class _Items:
         items.sort(key=_number)
         numbers = [number for number, _, _ in items]
         if len(dict.fromkeys(numbers)) != len(numbers) or (numbers and numbers[-1] >= next_number):
-            raise Lie(f"a state in which two items of {self.name} have one place")
+            raise Lie(f"a state in which two items of {self.attribute} have one place")
         if len(items) != count:
-            raise Lie(f"a state with {len(items)} items of {self.name} that says they are {count}")
+            raise Lie(f"a state with {len(items)} items of {self.attribute} that says they are {count}")
         made = self._make({key: value for _, key, value in items})
         made.numbers = {key: number for number, key, _ in items}
         made.next_number = next_number
@@ -154,33 +141,49 @@ class _Items:
         held.next_number, _ = read_numbers(read(state, field_name(self.index)))
         held.settled()
 
-    def _item_name(self, key: Any) -> tuple[bytes, bytes]:
-        """The name, and what stands before the value if the key is too long for the name."""
-        written = _encode(key) if type(key) is str else _written(_normal(key), False)
-        if len(written) <= INLINE_KEY_BYTES_MAX and written[0] != _UNUSED:
-            return self.prefix + written, b""
-        return self.prefix + _WIDE + sha256(written).digest(), len(written).to_bytes(4, "big") + written
 
-    def read_item(self, name: bytes, data: bytes) -> tuple[int, Any, Any]:
-        """Number, key and value. Raises what decoding raises."""
-        number, rest = int.from_bytes(data[:_NUMBER_BYTES], "big"), data[_NUMBER_BYTES:]
-        written = name[len(self.prefix) :]
-        if written[0] == _UNUSED:
-            end = 4 + int.from_bytes(rest[:4], "big")
-            written, rest = rest[4:end], rest[end:]
-        key = _read(written, self._read_key, self._key_type)
-        return number, key, _read(rest, self._read_value, self._value_type)
+class _Stored:
+    """An attribute that is a dict whose items stay in the map."""
+
+    __slots__ = ("attribute", "held", "index")
+
+    def __init__(self, index: int, name: str, form: ItemForm) -> None:
+        self.index = index
+        self.attribute = name
+        self.held: StoredDict[Any, Any] = StoredDict(form)
+
+    def take(self, present: dict[str, Any]) -> None:
+        """The attribute is to hold what another dict holds."""
+        value = present[self.attribute]
+        present[self.attribute] = self.held
+        self.held.clear()
+        self.held.next_number = 0  # as in the other one
+        self.held.update(value)
+
+    def save(self, draft: Draft) -> None:
+        held = self.held
+        for name, data in held.changed.items():
+            if data is None:
+                draft.remove(name)
+            else:
+                draft.write(name, data)
+        draft.write(field_name(self.index), _encode((held.next_number, held.count)))
+
+    def stand(self, state: MerkleMap) -> None:
+        """Raises what decoding raises."""
+        self.held.stand(state, *read_numbers(read(state, field_name(self.index))))
 
 
 class Fields:
     """Brings one machine's state into a map and out of it. The machine's own dicts are tracked from now on."""
 
-    __slots__ = ("_blueprint", "_items", "_machine", "_wholes")
+    __slots__ = ("_blueprint", "_items", "_machine", "_stored", "_wholes")
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._blueprint: Blueprint | None = None
         self._items: dict[int, _Items] = {}
+        self._stored: dict[int, _Stored] = {}
         self._wholes: dict[int, _Whole] = {}
         if not isinstance(machine, StateMachine) or machine.blueprint().own_snapshot:
             return
@@ -190,17 +193,27 @@ class Fields:
             found = dict_types(kind)
             if found is None:
                 self._wholes[index] = _Whole(index, name, kind, blueprint.has_sets)
+            elif name in blueprint.stored:
+                self._stored[index] = _Stored(index, name, ItemForm(index, *found, blueprint.has_sets))
             else:
                 kinds = mutable_kinds(found[1])
                 looks_at_all = bool(kinds) and (object in behind or any(one in behind for one in kinds))
                 self._items[index] = _Items(index, name, *found, blueprint.has_sets, looks_at_all)
         self.settle()
 
+    @property
+    def stored(self) -> bool:
+        """Whether some of the state is not in memory."""
+        return bool(self._stored)
+
+    def _dicts(self) -> list[_Items | _Stored]:
+        return [*self._items.values(), *self._stored.values()]
+
     def settle(self) -> None:
         """After every delivery: a dict that was put in the place of another is tracked from now on."""
         present = vars(self._machine)
-        for items in self._items.values():
-            value = present.get(items.name, items)
+        for items in self._dicts():
+            value = present.get(items.attribute, items)
             if value is not items.held and isinstance(value, dict):
                 items.take(present)
 
@@ -213,14 +226,20 @@ class Fields:
         present = check_declared(self._machine, blueprint)
         draft.write(NAMES, _encode(blueprint.attributes))
         try:
-            for items in self._items.values():
-                if present[items.name] is not items.held:  # no dict at all: an attribute of another type
-                    raise TypeError(f"{items.name} is declared as a dict and is {type(present[items.name]).__name__}")
+            for items in self._dicts():
+                found = present[items.attribute]
+                if found is not items.held:  # no dict at all: an attribute of another type
+                    raise TypeError(f"{items.attribute} is declared as a dict and is {type(found).__name__}")
                 items.save(draft)
             for whole in self._wholes.values():
                 whole.save(present, draft)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise Mistake(unwritable(blueprint, [present[name] for name in blueprint.attributes], error)) from error
+
+    def saved(self, state: MerkleMap) -> None:
+        """What `save` wrote down is now this."""
+        for items in self._stored.values():
+            items.stand(state)
 
     def load(self, state: MerkleMap) -> None:
         """Become the state that `state` holds, made anew altogether. Raises Lie, and changes nothing, if it does not
@@ -241,6 +260,8 @@ class Fields:
                 index = int.from_bytes(name[1:3], "big")
                 if name[:1] == b"i":
                     found[index].append(self._items[index].read_item(name, data))
+                elif index in self._stored:
+                    self._stored[index].stand(state)
                 elif index in self._items:
                     numbers[index] = read_numbers(data)
                 else:
@@ -253,7 +274,9 @@ class Fields:
         made = {index: items.made(found[index], *numbers[index]) for index, items in self._items.items()}
         present = vars(self._machine)
         for index, items in self._items.items():
-            present[items.name] = items.held = items.saved = made[index]
+            present[items.attribute] = items.held = items.saved = made[index]
+        for stored in self._stored.values():
+            present[stored.attribute] = stored.held
         for name_, value in values.items():
             setattr(self._machine, name_, value)
         self._forget_derived(blueprint)
@@ -265,6 +288,8 @@ class Fields:
         if blueprint is None:
             self.load(state)
             return
+        for stored in self._stored.values():
+            stored.stand(state)
         changed: dict[int, list[bytes]] = {}
         for name in dict.fromkeys(map(name_of, leaves)):
             if name[:1] in (b"f", b"i"):
@@ -272,16 +297,24 @@ class Fields:
         for index, names in changed.items():
             if index in self._items:
                 self._items[index].rewind(names, saved, state)
-            else:
+            elif index not in self._stored:
                 whole = self._wholes[index]
                 setattr(self._machine, whole.name, whole.read(read(state, names[0]) or b""))
         self._forget_derived(blueprint)
 
     def _named(self, state: MerkleMap) -> Iterator[tuple[bytes, bytes]]:
-        """Names of attributes and items with their data."""
+        """Names of attributes and items with their data; not of items that stay where they are."""
+        if not self._items:
+            for index in (*self._stored, *self._wholes):
+                data = read(state, field_name(index))
+                if data is not None:
+                    yield field_name(index), data
+            return
         for key, value in state.leaves():
-            if key[:2] == b"\0\0" and key[2:3] in (b"f", b"i"):
-                name = name_of(key)
+            if key[:2] != b"\0\0" or key[2:3] not in (b"f", b"i"):
+                continue
+            name = name_of(key)
+            if key[2:3] == b"f" or int.from_bytes(name[1:3], "big") not in self._stored:
                 data = value[2:] if value[:2] == b"\0\1" else read(state, name)
                 assert data is not None
                 yield name, data
@@ -310,23 +343,3 @@ def read_numbers(data: bytes | None) -> tuple[int, int]:
 
 def _number(item: tuple[int, Any, Any]) -> int:
     return item[0]
-
-
-def _normal(key: Any) -> Any:
-    """The key as its type has it: True finds the item of 1."""
-    if type(key) is bool:
-        return int(key)
-    return tuple(map(_normal, key)) if type(key) is tuple else key
-
-
-def _written(value: Any, has_sets: bool) -> bytes:
-    if has_sets:
-        value = ordered(value)
-    try:
-        return _encode(value)
-    except OverflowError:
-        return _WIDE + encode_wide(value)
-
-
-def _read(data: bytes, decode: Callable[[bytes], Any], kind: Any) -> Any:
-    return decode_wide(data[1:], kind) if data[:1] == _WIDE else decode(data)

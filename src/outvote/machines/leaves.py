@@ -29,6 +29,7 @@ SELF_WRITTEN: Final = b"s"
 PIECE_BYTES: Final = VALUE_BYTES_MAX - 2
 PIECES_MAX: Final = (1 << 16) - 1  # 4 GiB under one name: more than a whole state may have
 _FIRST: Final = b"\0\0"  # begins the key of a first piece
+STORED_BYTES_MAX: Final = 64 << 30  # of a class that keeps dicts in a store: at 100 MB/s, read through in 11 minutes
 STATE_BYTES_MAX: Final = 2 << 30  # keys and values; what a process holds as objects is several times as much
 
 
@@ -107,11 +108,16 @@ class Draft:
 def long_names(state: MerkleMap) -> dict[bytes, int]:
     """The names of more than one piece, and how many they have."""
     found: dict[bytes, int] = {}
-    for leaf in state.leaves():
-        if leaf.key[:2] != _FIRST:
-            name = name_of(leaf.key)
-            found[name] = max(found.get(name, 0), int.from_bytes(leaf.key[:2], "big") + 1)
+    for key, _ in state.leaves():
+        if key[:2] != _FIRST:
+            note_long(found, key)
     return found
+
+
+def note_long(long: dict[bytes, int], key: bytes) -> None:
+    """Among the `long_names` of a state is that of this leaf, which is no first piece."""
+    name = name_of(key)
+    long[name] = max(long.get(name, 0), int.from_bytes(key[:2], "big") + 1)
 
 
 def recount(long: dict[bytes, int], state: MerkleMap, changed: Iterable[bytes]) -> None:

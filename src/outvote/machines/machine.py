@@ -41,6 +41,7 @@ from outvote.machines.operations import (
     operation_name,
     split_operation,
 )
+from outvote.machines.stored_dict import StoredDict
 from outvote.machines.value_types import decode_wide, encode_wide, ordered
 from outvote.wire.client_messages import RESULT_BYTES_MAX
 
@@ -74,18 +75,25 @@ class StateMachine(Machine):
 
     floats=True      allow floats in state, arguments and results (all replicas must then round alike);
     derived=("x",)   attributes that can be rebuilt from the others: left out of snapshots, back at their defaults
-                     after a restore. They must not influence any result.
+                     after a restore. They must not influence any result;
+    stored=("x",)    dicts whose items are kept in a store on the disk, not in memory: for states that are larger than
+                     that (see docs/how_to/keep_more_than_memory.md). Their values are read as copies, their items come
+                     in an order of their own.
     """
 
     __floats: ClassVar[bool] = False
     __derived: ClassVar[tuple[str, ...]] = ()
+    __stored: ClassVar[tuple[str, ...]] = ()
     __blueprint: ClassVar[Blueprint | None] = None
 
-    def __init_subclass__(cls, *, floats: bool = False, derived: tuple[str, ...] = (), **keywords: Any) -> None:
+    def __init_subclass__(
+        cls, *, floats: bool = False, derived: tuple[str, ...] = (), stored: tuple[str, ...] = (), **keywords: Any
+    ) -> None:
         """Raises Mistake for what is wrong with the class; annotations are looked at when it is first used."""
         super().__init_subclass__(**keywords)
         cls.__floats = floats or cls.__floats
         cls.__derived = (*cls.__derived, *derived)
+        cls.__stored = (*cls.__stored, *stored)
         cls.__blueprint = None
         check_shape(cls, StateMachine)
 
@@ -106,7 +114,7 @@ class StateMachine(Machine):
         """What the class declares. Raises Mistake if it cannot be replicated."""
         found = cls.__blueprint
         if found is None:
-            found = cls.__blueprint = Blueprint(cls, StateMachine, cls.__floats, cls.__derived)
+            found = cls.__blueprint = Blueprint(cls, StateMachine, cls.__floats, cls.__derived, cls.__stored)
         return found
 
     def apply(self, operation: bytes, context: Context) -> bytes:
@@ -175,6 +183,10 @@ class StateMachine(Machine):
         was not declared or cannot be written."""
         blueprint = self.blueprint()
         present = check_declared(self, blueprint)
+        if blueprint.stored:
+            held = {name: present[name] for name in blueprint.stored}
+            whole = {name: one.in_order() for name, one in held.items() if isinstance(one, StoredDict)}
+            present = {**present, **whole}
         values = [ordered(present[name]) if blueprint.has_sets else present[name] for name in blueprint.attributes]
         try:
             try:

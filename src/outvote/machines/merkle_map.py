@@ -277,12 +277,12 @@ def records_below(node: Node | None) -> Iterator[Record]:
 
 def build(records: Sequence[Record], depth: int = 0) -> Node | None:
     """The subtree of these leaves, whose keys differ and whose paths have the first `depth` digits in common."""
-    if _fits(len(records), sum(map(len, records))):
+    if fits(len(records), sum(map(len, records))):
         return _bucket(records) if records else None
     return _split([(path_of(key_of(record)), record) for record in records], depth)
 
 
-def _fits(count: int, size_bytes: int) -> bool:
+def fits(count: int, size_bytes: int) -> bool:
     """Whether so much is one bucket. What is less fits too, so the shape does not depend on the order of changes."""
     return count <= 1 or (count <= BUCKET_LEAVES_MAX and size_bytes <= BUCKET_BYTES_MAX)
 
@@ -303,7 +303,7 @@ def inner(bitmap: int, children: Sequence[Node]) -> Node:
 
 def _split(puts: list[tuple[str, Record]], depth: int) -> Node | None:
     """The subtree of these leaves, each with its path."""
-    if _fits(len(puts), sum([len(record) for _, record in puts])):
+    if fits(len(puts), sum([len(record) for _, record in puts])):
         return _bucket([record for _, record in puts]) if puts else None
     groups: dict[str, list[tuple[str, Record]]] = {}
     for put in puts:
@@ -354,7 +354,7 @@ def _merge(node: Node | None, depth: int, changes: list[Change]) -> Node | None:
         children = [by_slot[slot] for slot in left]
     elif all(map(is_, children, content.children)):
         return node
-    if _fits(count, size_bytes):
+    if fits(count, size_bytes):
         records = [record for one in children for record in records_below(one)]
         return _bucket(records) if records else None
     digests = b"".join([one.digest for one in children])
@@ -394,7 +394,7 @@ def _merge_bucket(node: Node, bucket: Bucket, depth: int, changes: list[Change])
     if not is_changed:
         return node
     body = b"".join(records)
-    if _fits(len(records), len(body)):
+    if fits(len(records), len(body)):
         return Node(bucket_digest(body), len(records), len(body), tuple(records)) if records else None
     return _split([(path_of(key_of(record)), record) for record in records], depth)
 

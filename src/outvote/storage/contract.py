@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from outvote.core.node_store import NodeStore
 from outvote.types import Digest, Position
 
 Ticket = int  # counts appends; `durable` reaches a ticket when it and all earlier ones are on the disk
@@ -34,6 +35,7 @@ class Disk(ABC):
     def __init__(self) -> None:
         self.durable: Ticket = 0  # every ticket up to here is durable
         self.kept: Position = 0  # of the newest snapshot stored since this object was made
+        self.nodes: NodeStore | None = None  # for a state larger than memory; there after `recover`, if asked for
         self.on_durable: Callable[[], None] = _nobody  # called on the host's thread when one of both has grown
 
     @abstractmethod

@@ -46,6 +46,7 @@ from outvote.storage.log import (
     sync,
 )
 from outvote.storage.mark import MARK_NAME, Mark, MarkRead, new_secret, read_mark
+from outvote.storage.nodes import LmdbNodes, open_nodes
 from outvote.storage.snapshots import (
     Aside,
     Snapshot,
@@ -89,9 +90,9 @@ class DirectoryDisk(Disk):
     def __init__(
         self, path: str | Path, cluster: bytes, replica: int, *, sync: Sync = "auto",
         post: Callable[[Callable[[], None]], None] | None = None, report: Callable[[str], None] | None = None,
-        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX, nodes: bool = False,
     ) -> None:
-        """Touches nothing yet. Raises Mistake."""
+        """`nodes`: whether there is to be a node store beside the log. Touches nothing yet. Raises Mistake."""
         super().__init__()
         if len(cluster) != DIGEST_BYTES:
             raise Mistake(f"a cluster's identity has {DIGEST_BYTES} bytes, not {len(cluster)}")
@@ -103,6 +104,8 @@ class DirectoryDisk(Disk):
         self._post = post
         self._report = report if report is not None else _unheard
         self._segment_bytes_max = segment_bytes_max
+        self._with_nodes = nodes
+        self._lmdb: LmdbNodes | None = None
         self._lock_fd = -1
         self._log: Log | None = None
         self._mark: Mark | None = None
@@ -132,6 +135,8 @@ class DirectoryDisk(Disk):
         self._lock_fd = lock(self._path / LOCK_NAME)
         try:
             recovered = self._recover()
+            if self._with_nodes:
+                self.nodes = self._lmdb = open_nodes(self._path, self._report)
             threaded = self._mode == "thread"
             if self._mode == "auto" and self._post is not None:
                 threaded = not self._sync_is_cheap()
@@ -401,6 +406,8 @@ class DirectoryDisk(Disk):
             self.on_durable()
 
     def _release(self) -> None:
+        if self._lmdb is not None:
+            self._lmdb.close()
         self._aside.close()
         if self._log is not None:
             self._log.close()

@@ -126,11 +126,12 @@ def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Unwritte
     try:
         write_all(fd, fresh, bytes(HEADER_BYTES))
         for step in _steps(snapshot.state):
-            length += len(step)
-            check_length(length)
-            hasher.update(step)
-            write_all(fd, fresh, step)
-            sync_file(fd, fresh)
+            if step:
+                length += len(step)
+                check_length(length)
+                hasher.update(step)
+                write_all(fd, fresh, step)
+                sync_file(fd, fresh)
             yield
         header = SnapshotHeader(
             FORMAT_VERSION, owner[1], snapshot.generation, snapshot.position, snapshot.sequence, length,
@@ -148,10 +149,12 @@ def write_snapshot(directory: Path, owner: tuple[bytes, int], snapshot: Unwritte
 
 
 def _steps(state: bytes | Iterable[bytes]) -> Iterator[bytes]:
-    """Its bytes, STEP_BYTES at a time."""
+    """Its bytes, STEP_BYTES at a time; an empty part asks for a pause and makes an empty step."""
     parts: list[bytes] = []
     size_bytes = 0
     for part in (state,) if isinstance(state, bytes) else state:
+        if not part:
+            yield part
         parts.append(part)
         size_bytes += len(part)
         if size_bytes >= STEP_BYTES:
