@@ -143,7 +143,7 @@ def test_it_is_in_the_map_and_not_in_memory() -> None:
     assert replica.executor.machine.pages is pages  # type: ignore[attr-defined]
 
 
-def test_items_come_in_the_order_of_their_keys_digests_alone() -> None:
+def test_its_order_is_that_of_its_keys_digests() -> None:
     rng = Random(5)
     names = [f"page {number}" for number in range(300)]
     orders = set()

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from outvote.core.node_store import NodeStore, Place, Transaction
@@ -77,6 +77,7 @@ class Vault:
         self._cached_bytes = 0
         self._last: Node | None = None  # the root of the version that was written last
         self._version = 0
+        self._lost: list[Place] = []  # damaged nodes and those above them, which the next version does not have
 
     # ------------------------------------------------------------------ reading
 
@@ -166,33 +167,38 @@ class Vault:
         change.state(_KEPT, b"".join(map(_bytes, kept)))
         change.commit()
 
-    def survey(self, state: MerkleMap, on_bucket: Callable[[Bucket], None] | None = None) -> tuple[MerkleMap, int]:
-        """Read all of it, a node at a time. Returns it without what is damaged, and how many nodes that were."""
+    def survey(self, state: MerkleMap) -> tuple[MerkleMap, int]:
+        """Read all of it, a node at a time. Returns it without what is damaged, and how many nodes that were; they are
+        written anew with the next version."""
         if state.root is None:
             return state, 0
-        root, damaged = self._surveyed(state.root, on_bucket)
-        return (state if not damaged else MerkleMap(root)), damaged
+        root, damaged = self._surveyed(state.root)
+        if not damaged:
+            return state, 0
+        if state.root is self._last:
+            self._last = root
+        return MerkleMap(root), damaged
 
-    def _surveyed(self, node: Node, on_bucket: Callable[[Bucket], None] | None) -> tuple[Node | None, int]:
+    def _surveyed(self, node: Node) -> tuple[Node | None, int]:
         try:
             content = node.held if node.held is not None else self._read(node)[0]
         except Rot:
+            self._lost.append(node.place)
             return None, 1
         if not isinstance(content, Branch):
-            if on_bucket is not None:
-                on_bucket(content)
             return node, 0
         damaged = 0
         bitmap = 0
         children: list[Node] = []
         for slot, child in zip(slots(content.bitmap), content.children, strict=True):
-            left, worse = self._surveyed(child, on_bucket)
+            left, worse = self._surveyed(child)
             damaged += worse
             if left is not None:
                 bitmap |= 1 << slot
                 children.append(left)
         if not damaged:
             return node, 0
+        self._lost.append(node.place)
         return (inner(bitmap, children) if children else None), damaged
 
     # ------------------------------------------------------------------ writing
@@ -212,7 +218,7 @@ class Vault:
                 version, writing.top, root.place if root is not None else 0, len(state), state.size_bytes, state.digest
             )
             change.state(_TOP, _bytes(writing.top))
-            change.state(_GONE + _bytes(version), b"".join(map(_bytes, writing.gone)))
+            change.state(_GONE + _bytes(version), b"".join(map(_bytes, [*self._lost, *writing.gone])))
             versions = _numbers(change.fact(_KEPT) or b"")
             if kept:
                 versions = [*versions, version][-KEPT_VERSIONS:]
@@ -224,6 +230,7 @@ class Vault:
             change.abort()
             raise
         self._version = version
+        self._lost = []
         self._last = self._root(pointer)
         for node in writing.written:
             node.source = self
@@ -251,14 +258,15 @@ class _Writing:
 
     def subtree(self, new: Node | None, last: Node | None) -> Iterator[bytes]:
         """Both are at one path."""
-        if new is not None and last is not None and new.digest == last.digest:
+        if new is not None and last is not None and new.digest == last.digest and last.place:
             if new.place != last.place:
                 new.place = last.place
                 self.written.append(new)
             return
         before: Content | None = None
         if last is not None:
-            self.gone.append(last.place)
+            if last.place:  # else it stands for a damaged one
+                self.gone.append(last.place)
             before = None if fits(last.count, last.size_bytes) else self._content(last)  # a bucket needs no look
         below = dict(zip(slots(before.bitmap), before.children, strict=True)) if isinstance(before, Branch) else {}
         content = self._content(new) if new is not None else None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
+from outvote.core.node_store import MemoryNodes
 from outvote.errors import BrokenStorage, DiskFull, Rot
 from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.disk_files import (
@@ -42,6 +43,8 @@ class DiskImage(NamedTuple):
     mark: int
     sequence: int
     good: list[int]
+    nodes: dict[int, bytes]
+    facts: dict[bytes, bytes]
 
 
 class SimulatedDisk(Disk):
@@ -51,6 +54,7 @@ class SimulatedDisk(Disk):
         self, replica: int, rng: Random, after: Callable[[Nanos, Callable[[], None]], None], sync_max_ns: Nanos
     ) -> None:
         super().__init__()
+        self.nodes = self._nodes = MemoryNodes()
         self._replica = replica
         self._rng = rng
         self._after = after
@@ -375,6 +379,18 @@ class SimulatedDisk(Disk):
         self._count("disk: state rotted", count)
         return True
 
+    def rot_nodes(self, rng: Random, count: int) -> int:
+        """A bit changes in so many nodes of the store, or in all if there are fewer. Returns in how many."""
+        places = sorted(self._nodes.nodes)
+        chosen = rng.sample(places, min(count, len(places)))
+        for place in chosen:
+            data = bytearray(self._nodes.nodes[place])
+            flip_bit(data, rng, len(data))
+            self._nodes.nodes[place] = bytes(data)
+        self.state_rotted(0)
+        self._count("disk: nodes rotted", len(chosen))
+        return len(chosen)
+
     def _misdirect(self, generation: SegmentFile, data: bytes) -> bytes:
         """The first sector of this write lands on another of the log; its own place stays zero."""
         self.misdirects_next_write = False
@@ -406,11 +422,13 @@ class SimulatedDisk(Disk):
         self._good = list(saved.good)
         self._mark = self._older_mark = saved.mark
         self._sequence = self._durable_sequence = saved.sequence
+        self._nodes.nodes, self._nodes.known = dict(saved.nodes), dict(saved.facts)
         self._count("disk: stale one restored")
         return True
 
     def replace(self) -> None:
         """A new, empty disk."""
+        self._nodes.clear()
         self._generations.clear()
         self._snapshots.clear()
         self._aside.clear()
@@ -429,7 +447,7 @@ class SimulatedDisk(Disk):
     def _image(self) -> DiskImage:
         return DiskImage(
             [one.copy() for one in self._generations if one.is_named], dict(self._snapshots), self._mark,
-            self._durable_sequence, list(self._good),
+            self._durable_sequence, list(self._good), dict(self._nodes.nodes), dict(self._nodes.known),
         )
 
     def _count(self, what: str, amount: int = 1) -> None:

@@ -28,8 +28,11 @@ import test_rejuvenation
 import test_seals
 import test_state_machine
 import test_state_transfer
+import test_stored_dict
 import test_turn
+import test_vault
 
+from outvote.core.node_store import MemoryNodes
 from planted import (
     answers,
     checkpoints,
@@ -38,6 +41,7 @@ from planted import (
     normal_case,
     rejuvenations,
     slowness,
+    stores,
     view_changes,
     wire_and_crypto,
 )
@@ -81,6 +85,14 @@ def stale_states() -> None:
 
 def forged_absences() -> None:
     test_merkle_map.test_a_forged_proof_is_a_lie(test_merkle_map.absent_by_no_bucket, 600)
+
+
+def lost_pointers() -> None:
+    test_vault.test_a_crash_before_the_pointer_is_on_the_disk_costs_nothing(MemoryNodes())
+
+
+def forgotten_versions() -> None:
+    test_vault.test_versions_after_the_pointer_are_forgotten(MemoryNodes())
 
 
 def floods() -> None:
@@ -175,6 +187,10 @@ SCRIPTS: Final[tuple[PlantedBug, ...]] = (
     PlantedBug(checkpoints.nodes_unverified, 16, spoilt_states),
     PlantedBug(checkpoints.stale_subtree_reused, 0, stale_states),
     PlantedBug(checkpoints.absence_unverified, 0, forged_absences),
+    PlantedBug(stores.garbage_collected_too_early, 0, lost_pointers),
+    PlantedBug(stores.stored_nodes_believed, 0, test_vault.test_damage_is_found_where_it_is),
+    PlantedBug(stores.later_versions_left_behind, 0, forgotten_versions),
+    PlantedBug(stores.stored_changes_shown_first, 0, test_stored_dict.test_its_order_is_that_of_its_keys_digests),
     PlantedBug(durability.summary_without_accepted, 0, summaries_bind),
     PlantedBug(durability.summary_without_prepared, 0, summaries_bind),
     PlantedBug(durability.summary_without_entered, 0, summaries_bind),
