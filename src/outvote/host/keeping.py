@@ -81,7 +81,7 @@ class Keeping:
         self._unwritten_bytes = 0
         return pages(state.records()) if self._vault is None else self._vault.write(state)
 
-    def base(self, saved: MerkleMap) -> MerkleMap:
+    def known(self, saved: MerkleMap) -> MerkleMap:
         """What may be the same in a state to be fetched: all that is here, besides what the executor saved."""
         salvaged, self.salvaged = self.salvaged, EMPTY
         if self._vault is not None:

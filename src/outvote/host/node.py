@@ -106,8 +106,7 @@ class Node:
         self._disk.on_durable = self._poke
         voice = Voice(keys.party, genesis.n, Ed25519Sealer(seal_domain, keys.signing), codec, self._links)
         self.turn = Turn(
-            core,
-            executor,
+            core, executor,
             protocol=genesis.entry,
             codec=codec,
             records=RecordCodec(records),

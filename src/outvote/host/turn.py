@@ -369,7 +369,7 @@ class Turn:
         for stable in out.stable:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
-            self._restoring.begin(transfer, self._keeping.base(self.executor.saved), self.core.now)
+            self._restoring.begin(transfer, self._keeping.known(self.executor.saved), self.core.now)
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()

@@ -387,7 +387,6 @@ class SimulatedDisk(Disk):
             data = bytearray(self._nodes.nodes[place])
             flip_bit(data, rng, len(data))
             self._nodes.nodes[place] = bytes(data)
-        self.state_rotted(0)
         self._count("disk: nodes rotted", len(chosen))
         return len(chosen)
 
