@@ -210,8 +210,12 @@ class Fields:
         return [*self._items.values(), *self._stored.values()]
 
     def settle(self) -> None:
-        """After every delivery: a dict that was put in the place of another is tracked from now on."""
+        """After every delivery: a dict that was put in the place of another is tracked from now on. Raises
+        BrokenStorage if an item could not be read, whatever a command made of that."""
         present = vars(self._machine)
+        for stored in self._stored.values():
+            if stored.held.failure is not None:
+                raise stored.held.failure
         for items in self._dicts():
             value = present.get(items.attribute, items)
             if value is not items.held and isinstance(value, dict):

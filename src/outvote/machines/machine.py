@@ -28,7 +28,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from outvote.errors import Lie, Mistake, OutvoteError
+from outvote.errors import BrokenStorage, Lie, Mistake, OutvoteError
 from outvote.machines.blueprint import COMMAND, MARK, NO_DEFAULT, QUERY, Blueprint, check_shape
 from outvote.machines.contract import Context, Machine
 from outvote.machines.operations import (
@@ -118,8 +118,8 @@ class StateMachine(Machine):
         return found
 
     def apply(self, operation: bytes, context: Context) -> bytes:
-        """Execute one encoded operation; see operations.py for the outcome. MemoryError and anything that is not
-        an Exception pass through: the replica has to stop."""
+        """Execute one encoded operation; see operations.py for the outcome. MemoryError, BrokenStorage of
+        a stored dict and anything that is not an Exception pass through: the replica has to stop."""
         blueprint = self.__blueprint or self.blueprint()
         name, offset = split_operation(operation)
         step = blueprint.by_header.get(name)
@@ -129,7 +129,7 @@ class StateMachine(Machine):
             return encode_invalid(f"the arguments of {step.name!r} are nested too deep")
         try:
             arguments = step.decode(operation[offset:])  # a copy: for most operations cheaper than a view of them
-        except MemoryError:
+        except (MemoryError, BrokenStorage):
             raise
         except Exception:  # a type's own __post_init__ may raise anything
             return encode_invalid(f"the arguments do not fit {step.name!r}")
@@ -144,7 +144,7 @@ class StateMachine(Machine):
         try:
             result = step.function(self, *values)
             outcome = encode_done(ordered(result) if step.result_has_sets else result)
-        except MemoryError:
+        except (MemoryError, BrokenStorage):
             raise
         except Rejected as rejection:
             return encode_rejected(str(rejection))
@@ -163,7 +163,7 @@ class StateMachine(Machine):
         try:
             if self.allows(context, operation):
                 return b""
-        except MemoryError:
+        except (MemoryError, BrokenStorage):
             raise
         except Rejected as rejection:
             return encode_rejected(str(rejection))

@@ -13,6 +13,7 @@ from collections.abc import Iterator, MutableMapping
 from heapq import merge
 from typing import Any, TypeVar
 
+from outvote.errors import BrokenStorage
 from outvote.machines.item_form import ItemForm
 from outvote.machines.leaves import name_of, piece_key, read
 from outvote.machines.merkle_map import EMPTY, Branch, MerkleMap, Node, key_of, path_of
@@ -26,7 +27,7 @@ _Placed = tuple[str, bytes, bytes | None]  # path, name, data; None: gone
 class StoredDict(MutableMapping[Key, Value]):
     """`stand` says what it holds."""
 
-    __slots__ = ("_form", "_state", "changed", "count", "next_number")
+    __slots__ = ("_form", "_state", "changed", "count", "failure", "next_number")
 
     def __init__(self, form: ItemForm) -> None:
         self._form = form
@@ -34,6 +35,7 @@ class StoredDict(MutableMapping[Key, Value]):
         self.changed: dict[bytes, bytes | None] = {}  # by name, since the last checkpoint; None: gone
         self.count = 0
         self.next_number = 0
+        self.failure: BrokenStorage | None = None  # whoever called may have caught it, and must not go on
 
     def stand(self, state: MerkleMap, next_number: int, count: int) -> None:
         """All items are in `state`."""
@@ -45,7 +47,13 @@ class StoredDict(MutableMapping[Key, Value]):
     def _find(self, key: object) -> tuple[bytes, bytes | None]:
         """Its name, and what is there."""
         name = self._form.name(key)[0]
-        return name, self.changed[name] if name in self.changed else read(self._state, name)
+        if name in self.changed:
+            return name, self.changed[name]
+        try:
+            return name, read(self._state, name)
+        except BrokenStorage as failure:
+            self.failure = failure
+            raise
 
     def __getitem__(self, key: Key) -> Value:
         name, data = self._find(key)
@@ -110,6 +118,13 @@ class StoredDict(MutableMapping[Key, Value]):
 
     def _in_state(self) -> Iterator[_Placed]:
         """By path. Sorted within each bucket: what else is in a bucket must not show."""
+        try:
+            yield from self._read_state()
+        except BrokenStorage as failure:
+            self.failure = failure
+            raise
+
+    def _read_state(self) -> Iterator[_Placed]:
         pending: list[Node] = [self._state.root] if self._state.root is not None else []
         prefix = piece_key(self._form.prefix, 0)
         while pending:

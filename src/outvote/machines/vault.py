@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Final, NamedTuple
 
 from outvote.core.node_store import NodeStore, Place, Transaction
@@ -211,12 +211,9 @@ class Vault:
         try:
             top = _number(change.fact(_TOP))
             writing = _Writing(self, change, top)
-            yield from writing.subtree(state.root, self._last)
+            place = yield from writing.subtree(state.root, self._last)
             version = self._version + 1
-            root = state.root
-            pointer = Pointer(
-                version, writing.top, root.place if root is not None else 0, len(state), state.size_bytes, state.digest
-            )
+            pointer = Pointer(version, writing.top, place, len(state), state.size_bytes, state.digest)
             change.state(_TOP, _bytes(writing.top))
             change.state(_GONE + _bytes(version), b"".join(map(_bytes, [*self._lost, *writing.gone])))
             versions = _numbers(change.fact(_KEPT) or b"")
@@ -232,9 +229,9 @@ class Vault:
         self._version = version
         self._lost = []
         self._last = self._root(pointer)
-        for node in writing.written:
-            node.source = self
-            node.held = None
+        for node, place in writing.written:
+            node.place, node.source = place, self
+            node.held = None  # last: whoever reads it meanwhile in another thread finds one or the other
         yield pointer.encode()
 
     def _collect(self, change: Transaction, oldest: int) -> None:
@@ -254,15 +251,14 @@ class _Writing:
         self._change = change
         self.top = top
         self.gone: list[Place] = []
-        self.written: list[Node] = []
+        self.written: list[tuple[Node, Place]] = []  # they say so themselves when it is durable, not before
 
-    def subtree(self, new: Node | None, last: Node | None) -> Iterator[bytes]:
-        """Both are at one path."""
+    def subtree(self, new: Node | None, last: Node | None) -> Generator[bytes, None, Place]:
+        """Both are at one path. Returns the place of `new`."""
         if new is not None and last is not None and new.digest == last.digest and last.place:
-            if new.place != last.place:
-                new.place = last.place
-                self.written.append(new)
-            return
+            if new.place != last.place or new.source is not self._vault:
+                self.written.append((new, last.place))
+            return last.place
         before: Content | None = None
         if last is not None:
             if last.place:  # else it stands for a damaged one
@@ -270,29 +266,36 @@ class _Writing:
             before = None if fits(last.count, last.size_bytes) else self._content(last)  # a bucket needs no look
         below = dict(zip(slots(before.bitmap), before.children, strict=True)) if isinstance(before, Branch) else {}
         content = self._content(new) if new is not None else None
+        places: list[Place] = []
         if isinstance(content, Branch):
             for slot, child in zip(slots(content.bitmap), content.children, strict=True):
-                yield from self.subtree(child, below.pop(slot, None))
+                places.append((yield from self.subtree(child, below.pop(slot, None))))
         for child in below.values():
             yield from self.subtree(None, child)
-        if new is not None and content is not None:
-            self.top += 1
-            self._change.put(self.top, encode_node(content))
-            new.place = self.top
-            self.written.append(new)
-            if len(self.written) % STEP_NODES == 0:
-                yield b""
+        if new is None or content is None:
+            return 0
+        self.top += 1
+        place = self.top
+        self._change.put(place, encode_node(content, places))
+        self.written.append((new, place))
+        if len(self.written) % STEP_NODES == 0:
+            yield b""
+        return place
 
     def _content(self, node: Node) -> Content:
-        held = node.held
-        return held if held is not None else self._vault._read(node)[0]
+        if node.held is None and node.source is self._vault:
+            return self._vault._read(node)[0]  # beside the cache: this may be another thread than the host's
+        return node.content
 
 
-def encode_node(content: Content) -> bytes:
-    """A branch's children have their places."""
+def encode_node(content: Content, places: list[Place]) -> bytes:
+    """`places`: of a branch's children."""
     if not isinstance(content, Branch):
         return _BUCKET + b"".join(content)
-    children = [_CHILD.pack(one.digest, one.count, one.size_bytes, one.place) for one in content.children]
+    children = [
+        _CHILD.pack(one.digest, one.count, one.size_bytes, place)
+        for one, place in zip(content.children, places, strict=True)
+    ]
     return _BRANCH + _BITMAP.pack(content.bitmap) + b"".join(children)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from outvote.core.node_store import NodeStore, Place, Transaction
-from outvote.errors import BrokenStorage, DiskFull, Mistake
-from outvote.storage.files import remove
+from outvote.errors import BrokenStorage, DiskFull, Mistake, Rot
+from outvote.storage.files import broken, remove
 
 try:
     import lmdb
@@ -94,20 +94,26 @@ class LmdbNodes(NodeStore):
         self._environment.close()
 
     def _broken(self, error: Exception) -> BrokenStorage:
-        kind = DiskFull if isinstance(error, lmdb.MapFullError) or "No space left" in str(error) else BrokenStorage
+        kind = BrokenStorage
+        if isinstance(error, lmdb.MapFullError) or "No space left" in str(error):
+            kind = DiskFull
+        elif isinstance(error, (lmdb.CorruptedError, lmdb.InvalidError, lmdb.PageNotFoundError)):
+            kind = Rot
         return kind(f"{self._path}: {error}; if the disk is sound, remove the file: the state comes from the others")
 
 
 def open_nodes(directory: Path, report: Callable[[str], None]) -> LmdbNodes:
-    """The store of this directory; an empty one in the place of one that cannot be opened. Raises Mistake and
-    BrokenStorage."""
+    """The store of this directory; an empty one in the place of one that LMDB finds damaged, which is put aside and not
+    removed: what seems damage may have one cause on all replicas. Raises Mistake and BrokenStorage."""
     try:
         return LmdbNodes(directory)
-    except DiskFull:
-        raise
-    except BrokenStorage as error:
-        report(f"{error}; beginning with an empty one")
-        remove(directory / STORE_NAME)
+    except Rot as error:
+        damaged = directory / (STORE_NAME + ".damaged")
+        report(f"{error}; put aside as {damaged.name}, beginning with an empty one")
+        try:
+            (directory / STORE_NAME).replace(damaged)
+        except OSError as failure:
+            raise broken(damaged, "renaming", failure) from None
         return LmdbNodes(directory)
 
 

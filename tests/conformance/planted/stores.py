@@ -15,9 +15,10 @@ def garbage_collected_too_early(patch: pytest.MonkeyPatch) -> None:
     original = vault._Writing.subtree
 
     def subtree(writing: vault._Writing, new: Any, last: Any) -> Any:
-        yield from original(writing, new, last)
+        written = yield from original(writing, new, last)
         for place in writing.gone:
             writing._change.remove(place)
+        return written
 
     patch.setattr(vault._Writing, "subtree", subtree)
 
