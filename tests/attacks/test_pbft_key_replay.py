@@ -78,18 +78,23 @@ def links_of(
     )
 
 
-async def _attack(directory: Path) -> None:
+async def free_port() -> int:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
+    port: int = server.sockets[0].getsockname()[1]
     server.close()
     await server.wait_closed()
+    return port
+
+
+async def _attack(directory: Path) -> None:
+    port = await free_port()
     tap = Tap(port)
     tapping = await asyncio.start_server(tap.arrived, "127.0.0.1", 0)
     tapped = tapping.sockets[0].getsockname()[1]
     heard: list[bytes] = []
     victim, speaker = Witness(), Witness()
     receiving = links_of(directory, 1, [1, port], heard, victim)
-    sending = links_of(directory, 0, [2, tapped], [], speaker)
+    sending = links_of(directory, 0, [await free_port(), tapped], [], speaker)
     try:
         await receiving.listener.start("127.0.0.1", port)
         await sending.start()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_pbft_key_replay import Tap, Witness, links_of, until
+from test_pbft_key_replay import Tap, Witness, free_port, links_of, until
 
 from outvote.configuration.files import create_cluster
 from outvote.storage.ceiling import CEILING_NAME, DurableCeiling
@@ -30,14 +30,6 @@ def made(directory: Path) -> Path:
     return directory
 
 
-async def free_port() -> int:
-    server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
-    port: int = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
-    return port
-
-
 async def played(port: int, recording: bytes) -> None:
     _, stranger = await asyncio.open_connection("127.0.0.1", port)
     stranger.write(recording)
@@ -53,8 +45,8 @@ async def attack(directory: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
     heard: list[bytes] = []
     victim, speaker = Witness(), Witness()
     receiving = links_of(directory, 1, [1, port], heard, victim, answers)
-    old = links_of(directory, 0, [2, tapped], [], speaker, ceiling)
-    new = links_of(directory, 0, [3, port], [], speaker, ceiling)
+    old = links_of(directory, 0, [await free_port(), tapped], [], speaker, ceiling)
+    new = links_of(directory, 0, [await free_port(), port], [], speaker, ceiling)
     try:
         await receiving.listener.start("127.0.0.1", port)
         await old.start()

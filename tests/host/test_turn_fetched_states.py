@@ -17,7 +17,7 @@ from outvote.machines.merkle_image import write_image
 from outvote.machines.state_transfer import TRANSFER_MESSAGES, FetchNodes, Server
 from outvote.simulator.seals import SealRegistry
 from outvote.storage.memory import MemoryDisk
-from outvote.types import SECOND, ClientId, Digest, Position, ReplicaId, Seal
+from outvote.types import MILLISECOND, SECOND, ClientId, Digest, Position, ReplicaId, Seal
 from outvote.wire.client_messages import ToClient
 from outvote.wire.codec import Codec, RecordCodec
 
@@ -98,15 +98,41 @@ def state_of_two(keys: int = 0) -> Snapshot:
     return executor.checkpoint()
 
 
-def a_turn(disk: MemoryDisk, source: Source) -> tuple[Turn, Follower]:
+def a_turn(disk: MemoryDisk, source: Source, clock: InlineClock | None = None) -> tuple[Turn, Follower]:
     core, registry = Follower(), SealRegistry(1)
     turn = Turn(
         core, Executor(KeyValueStore()), protocol="follower", codec=CODEC, records=RecordCodec((Vouched,)),
-        voice=Voice(1, 4, registry.sealer(1), CODEC, source), opener=registry, disk=disk, clock=InlineClock(),
+        voice=Voice(1, 4, registry.sealer(1), CODEC, source), opener=registry, disk=disk, clock=clock or InlineClock(),
         observer=Quiet(),
     )
     turn.recover()
     return turn, core
+
+
+class Listed(Source):
+    """Nobody answers; who is asked is noted."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__(snapshot)
+        self.asked: list[ReplicaId] = []
+
+    def send(self, receiver: ReplicaId, body: bytes) -> None:
+        if isinstance(CODEC.decode(body)[0], FetchNodes):
+            self.asked.append(receiver)
+
+
+def test_a_source_that_is_silent_is_left_after_the_time_that_the_core_gives_it() -> None:
+    """It may be fetching that state itself. The simulator found views of 30 ms that changed in vain for two seconds."""
+    snapshot, clock = state_of_two(), InlineClock()
+    source = Listed(snapshot)
+    turn, _ = a_turn(BusyDisk(), source, clock)
+    turn.core.out.transfers.append(Transfer(snapshot.position, snapshot.digest, (0, 2), 60 * MILLISECOND))
+    turn.run()
+    assert source.asked == [0]
+    while source.asked == [0]:
+        clock.time = max(clock.time + 1, turn.run())
+    assert source.asked == [0, 2]
+    assert clock.time <= 90 * MILLISECOND, "the first look at the clock, a quarter later, starts the time"
 
 
 def fetch(turn: Turn, source: Source, snapshot: Snapshot, answers: int = 1000) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from outvote.errors import Mistake
-from outvote.machines.fetcher import Fetcher
 from outvote.simulator.campaigns import regressions
 from outvote.simulator.campaigns.regressions import Regression
 from outvote.simulator.plan import Fault, Plan, Split
@@ -36,17 +35,6 @@ def test_waiting_for_what_was_executed_is_found_by_the_regression_that_it_once_w
     (one,) = [one for one in KEPT if one.name == "waits-for-what-a-fetched-state-has-executed"]
     monkeypatch.setattr("outvote.core.request_pool.RequestPool.forget", lambda _self, _keys: None)
     assert run_plan("pbft", one.smallest()).violation.startswith("livelock")
-
-
-def test_a_source_that_has_nothing_is_found_by_the_regression_that_it_once_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    (one,) = [one for one in KEPT if one.name == "a-source-that-is-fetching-the-state-itself"]
-    patient = Fetcher.__init__
-
-    def more_patient(fetcher: Fetcher, *asked: Any) -> None:
-        patient(fetcher, *asked[:5])  # with its own patience: STALL_NS
-
-    monkeypatch.setattr(Fetcher, "__init__", more_patient)
-    assert run_plan(one.protocol, one.smallest()).violation.startswith("view storm")
 
 
 def test_names_are_told_apart() -> None:
