@@ -16,6 +16,7 @@ from itertools import zip_longest
 from typing import Final
 
 HASH_SEEDS: Final = ("0", "1", "4242")
+LINE_WORDS: Final = 3  # of a run that held
 CHUNK_SEEDS: Final = 50  # a process: some ten seconds of work beside its start
 
 PROGRAM: Final = """
@@ -57,6 +58,8 @@ def survey(protocol: str, seeds: int, workers: int) -> int:
                 if len(set(one_seed)) > 1:
                     differing += 1
                     print("differs: " + " | ".join(map(str, one_seed)), flush=True)
+                elif len(str(one_seed[0]).split()) > LINE_WORDS:
+                    print(f"an invariant is broken, alike under all: {one_seed[0]}", flush=True)
             print(f"{told[0][-1].split()[0]} and before: {differing} differ", flush=True)
     for hash_seed, over in zip(HASH_SEEDS, whole, strict=True):
         print(f"PYTHONHASHSEED={hash_seed}: {over.hexdigest()[:32]}")
