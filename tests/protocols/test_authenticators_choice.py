@@ -110,6 +110,17 @@ def histories(draw: some.DrawFn) -> tuple[int, list[ViewChange]]:
     return n, messages
 
 
+def test_an_empty_batch_that_may_have_been_committed_is_kept_though_nothing_comes_behind_it() -> None:
+    """The simulator found it given away: seed 37, an empty batch committed in view 2, another one there in view 4."""
+    showed = asked({1: (NULL_DIGEST, 2)}, {1: {NULL_DIGEST: 2}})
+    chosen = choose([showed, showed, asked()], FOUR)
+    assert chosen is not None
+    assert chosen.proposals == ((1, NULL_DIGEST),)
+    alone = choose([showed, asked(), asked(), asked()], FOUR)
+    assert alone is not None
+    assert alone.proposals == ()
+
+
 def check_choices(history: tuple[int, list[ViewChange]], rng: object) -> None:
     n, messages = history
     committee = Committee(n)

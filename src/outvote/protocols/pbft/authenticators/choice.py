@@ -54,8 +54,8 @@ def choose(messages: Sequence[ViewChange], committee: Committee) -> Choice | Non
         if digest is None:
             return None
         proposals.append((position, digest))
-    while proposals and proposals[-1][1] == NULL_DIGEST:
-        proposals.pop()  # nothing was prepared there: free for what is new
+    while proposals and proposals[-1][1] == NULL_DIGEST and undecided(shown, proposals[-1][0], committee):
+        proposals.pop()  # free for what is new; an empty batch of an earlier view may have been committed, and is kept
     return Choice(*start, tuple(proposals))
 
 
@@ -85,5 +85,10 @@ def choose_digest(shown: Sequence[_Shown], position: Position, committee: Commit
         supporting = sum(1 for one in shown if one.pre_prepared.get(position, {}).get(digest, -1) >= view)
         if agreeing >= committee.quorum and supporting >= committee.weak:
             return digest
-    empty = sum(1 for one in covering if position not in one.prepared)
-    return NULL_DIGEST if empty >= committee.quorum else None
+    return NULL_DIGEST if undecided(shown, position, committee) else None
+
+
+def undecided(shown: Sequence[_Shown], position: Position, committee: Committee) -> bool:
+    """Rule B: a quorum prepared nothing there, so nothing was committed."""
+    empty = sum(1 for one in shown if one.stable < position and position not in one.prepared)
+    return empty >= committee.quorum
