@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from puppet import others, plan, state_of, world_with_puppet
 
+from outvote.core.checkpoints import GENESIS, Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message
 from outvote.host.witness import STATEMENTS_MAX_EACH
 from outvote.protocols.pbft.admission import EARLY_VOTES_MAX
 from outvote.protocols.pbft.messages import (
-    GENESIS,
     NULL_BATCH,
     NULL_DIGEST,
     Batch,
-    Checkpoint,
-    CheckpointCertificate,
     Commit,
     Decided,
     FetchBatch,
@@ -73,7 +71,7 @@ def test_far_futures_and_impossible_numbers_disturb_nobody() -> None:
         assert state.view == 0
         assert state.delivered >= 4
         assert len(state.slots) <= state.config.window
-        assert len(state.far_votes) <= 1
+        assert len(state.checkpoint_votes.far) <= 1
 
 
 def test_a_flood_of_early_messages_is_bounded() -> None:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from puppet import others, plan, state_of, told_lies, world_with_puppet
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message
-from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, Commit, StableProof
+from outvote.protocols.pbft.messages import Commit, StableProof
 from outvote.types import ReplicaId
 
 LIE = b"!" * 32
@@ -40,5 +41,5 @@ def test_a_liars_checkpoints_and_proofs_move_no_watermark_and_start_no_transfer(
         state = state_of(world, replica)
         assert state.low >= 16, "honest checkpoints went on"
         assert LIE not in state.own_digests.values()
-        assert len(state.far_votes) <= 1
-        assert len(state.checkpoint_votes) <= 2
+        assert len(state.checkpoint_votes.far) <= 1
+        assert len(state.checkpoint_votes.near) <= 2

@@ -11,8 +11,9 @@ from hashlib import sha256
 import pytest
 from puppet import others, plan, state_of, told_lies, world_with_puppet
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
-from outvote.protocols.pbft.messages import GENESIS, NULL_DIGEST, NewView, Prepare, SealedViewChange, ViewChange
+from outvote.protocols.pbft.messages import NULL_DIGEST, NewView, Prepare, SealedViewChange, ViewChange
 from outvote.protocols.pbft.view_change import choose
 from outvote.simulator.plan import Fault
 from outvote.simulator.world import World

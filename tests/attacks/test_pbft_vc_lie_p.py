@@ -11,8 +11,9 @@ from hashlib import sha256
 import pytest
 from puppet import others, plan, state_of, told_lies, world_with_puppet
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
-from outvote.protocols.pbft.messages import GENESIS, Prepare, PreparedCertificate, ProposalStatement, ViewChange
+from outvote.protocols.pbft.messages import Prepare, PreparedCertificate, ProposalStatement, ViewChange
 from outvote.simulator.world import World
 from outvote.types import SECOND, ReplicaId, Seal
 

@@ -12,9 +12,9 @@ from hashlib import sha256
 import pytest
 from puppet import Puppet, others, plan, state_of, told_lies, world_with_puppet
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
 from outvote.protocols.pbft.messages import (
-    GENESIS,
     Prepare,
     PreparedCertificate,
     PrePrepare,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from puppet import others, plan, state_of, world_with_puppet
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
-from outvote.protocols.pbft.messages import GENESIS, Prepare, ViewChange
+from outvote.protocols.pbft.messages import Prepare, ViewChange
 from outvote.simulator.world import World
 from outvote.types import ReplicaId
 

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
 from outvote.errors import Mistake
 from outvote.host.voice import Voice
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
 from outvote.protocols.catalogue import PBFT
-from outvote.protocols.pbft.messages import GENESIS, Commit, NewView, NewViewProof, Prepare, Status, ViewChange
+from outvote.protocols.pbft.messages import Commit, NewView, NewViewProof, Prepare, Status, ViewChange
 from outvote.simulator.adversaries.mutator import ANY, SMALL, Mutate
 from outvote.simulator.adversaries.powers import Powers
 from outvote.simulator.campaigns import byzzfuzz

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outvote.core.certificates import Seals, claims_of, sound
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim
-from outvote.protocols.pbft.messages import Checkpoint
 
 FOUR = Committee(4)
 

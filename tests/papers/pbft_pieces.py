@@ -6,14 +6,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 
 from outvote.core.certificates import Seals
+from outvote.core.checkpoints import GENESIS, Checkpoint, CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Delivery, Message, Record, Request, digest_of
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
-    GENESIS,
     Batch,
-    Checkpoint,
-    CheckpointCertificate,
     NewView,
     PreparedCertificate,
     PrePrepare,

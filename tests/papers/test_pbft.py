@@ -23,6 +23,7 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Delivery, Message, digest_of
 from outvote.machines.executor import Executor
 from outvote.machines.interface import describe
@@ -31,7 +32,6 @@ from outvote.protocols.catalogue import protocol
 from outvote.protocols.pbft import view_change as rules
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
-    Checkpoint,
     Commit,
     Forward,
     NewView,

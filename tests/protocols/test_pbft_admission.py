@@ -21,14 +21,13 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message, digest_of
 from outvote.machines.state_transfer import FetchNodes
 from outvote.protocols.pbft import admission
 from outvote.protocols.pbft.admission import EARLY_PROPOSALS_BYTES_MAX, EARLY_VOTES_MAX
 from outvote.protocols.pbft.messages import (
     Batch,
-    Checkpoint,
-    CheckpointCertificate,
     Commit,
     Decided,
     FetchBatch,
@@ -241,7 +240,7 @@ def test_a_checkpoint_matters_at_its_positions_above_the_stable_one_once_a_sende
         hear(replica, 2, Checkpoint(position, A))
         assert not replica.admits(2, Checkpoint(position, B))
         assert replica.admits(3, Checkpoint(position, A))
-    assert not replica.state.far_votes, "12 is the last of the window"
+    assert not replica.state.checkpoint_votes.far, "12 is the last of the window"
 
 
 def test_beyond_the_window_only_a_senders_latest_checkpoint_matters() -> None:

@@ -22,13 +22,13 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Message, digest_of
 from outvote.protocols.pbft.catch_up import ANSWERED_BYTES_MAX, ANSWERED_SLOTS_MAX
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
     PHASES_MAX,
     Batch,
-    Checkpoint,
     Commit,
     Decided,
     FetchBatch,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pbft_pieces import batch, certified, core, hear, prepared, proposal, recorded, said, seal, seals, state_digest
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Stable, Transfer, digest_of
 from outvote.protocols.pbft import checkpoint
-from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, Commit, Decided, StableProof
+from outvote.protocols.pbft.messages import Commit, Decided, StableProof
 from outvote.protocols.pbft.records import Certified, Committed
 from outvote.protocols.pbft.replica import PbftReplica
 from outvote.types import SECOND
@@ -124,7 +125,7 @@ def test_a_quorum_of_equal_votes_beyond_the_window_makes_us_fetch() -> None:
     vote(one, 12, 3, digest=S16)
     vote(one, 12, 4, 5)
     assert not one.out.transfers
-    assert one.state.far_votes[0] == (12, S12, seal(0))
+    assert one.state.checkpoint_votes.far[0] == (12, S12, seal(0))
     hear(one, 2, Checkpoint(20, S12))
     assert not one.out.transfers, "four of five"
     one = core(1, 7)
@@ -137,7 +138,7 @@ def test_a_quorum_of_equal_votes_beyond_the_window_makes_us_fetch() -> None:
     assert one.out.transfers == [Transfer(12, S12, certified_first, 2 * SECOND)]
     assert one.out.records == [Certified(certificate)]
     assert one.state.low == 12
-    assert not one.state.far_votes
+    assert not one.state.checkpoint_votes.far
 
 
 def test_who_signed_and_is_us_is_no_source() -> None:
@@ -227,15 +228,15 @@ def test_a_stable_checkpoint_forgets_what_lies_up_to_it_and_nothing_else() -> No
     state.own_digests[8] = S8
     state.required = {4: A, 5: A}
     vote(one, 8, 2)
-    state.far_votes = {2: (4, A, b""), 3: (12, A, b"")}
+    state.checkpoint_votes.far = {2: (4, A, b""), 3: (12, A, b"")}
     state.ahead = certified(8, S8)
     vote(one, 4, 0, 2, 3)
     assert state.low == 4
     assert sorted(state.slots) == [5, 8]
     assert state.own_digests == {8: S8}
-    assert sorted(state.checkpoint_votes) == [8]
+    assert sorted(state.checkpoint_votes.near) == [8]
     assert state.required == {5: A}
-    assert state.far_votes == {3: (12, A, b"")}
+    assert state.checkpoint_votes.far == {3: (12, A, b"")}
     assert state.ahead == certified(8, S8)
 
 

@@ -17,11 +17,11 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Record, Stable, Transfer, digest_of
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
-    Checkpoint,
     Commit,
     Decision,
     FetchBatch,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from outvote.core.checkpoints import GENESIS, Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message, Record, Struct, digest_of
 from outvote.protocols.pbft import admission, catch_up, checkpoint, config, messages, records, replica, view_change
 from outvote.types import SECOND
 
 TAGS: dict[type[Struct], int] = {
-    messages.PrePrepare: 1, messages.Prepare: 2, messages.Commit: 3, messages.Checkpoint: 4, messages.ViewChange: 5,
+    messages.PrePrepare: 1, messages.Prepare: 2, messages.Commit: 3, Checkpoint: 4, messages.ViewChange: 5,
     messages.NewView: 6, messages.ProposalStatement: 11, messages.DecidedStatement: 12, messages.Forward: 21,
     messages.Status: 22, messages.Decided: 23, messages.StableProof: 24, messages.NewViewProof: 25,
     messages.FetchBatch: 26, messages.FetchedBatch: 27, messages.QueryReached: 28,
@@ -40,7 +41,7 @@ def test_what_is_sealed_and_what_is_not() -> None:
 def test_the_null_batch_and_the_first_checkpoint_never_change() -> None:
     assert messages.Batch(0, ()) == messages.NULL_BATCH
     assert digest_of(messages.NULL_BATCH) == messages.NULL_DIGEST
-    assert messages.CheckpointCertificate(0, b"", ()) == messages.GENESIS
+    assert CheckpointCertificate(0, b"", ()) == GENESIS
     assert (messages.PHASE_PROPOSED, messages.PHASE_PREPARED, messages.PHASE_COMMITTED) == (1, 2, 4)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from pbft_pieces import CONFIG, batch, core, hear, proposal, request, said
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Request, digest_of
 from outvote.protocols.pbft import performance
-from outvote.protocols.pbft.messages import Batch, Checkpoint, Commit, Complaint, Forward, Prepare, ViewChange
+from outvote.protocols.pbft.messages import Batch, Commit, Complaint, Forward, Prepare, ViewChange
 from outvote.protocols.pbft.performance import (
     DEBTORS_MAX,
     EIGHTHS,

@@ -20,12 +20,12 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Message, Record, Transfer, digest_of
 from outvote.protocols.pbft.messages import (
     NULL_BATCH,
     NULL_DIGEST,
-    Checkpoint,
     Commit,
     Decision,
     NewView,

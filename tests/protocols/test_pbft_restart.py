@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 from pbft_pieces import CONFIG, batch, certified, core, hear, prepared, proposal, recorded, request, said, seal
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Record, Stable, digest_of
 from outvote.protocols.pbft.config import PbftConfig
-from outvote.protocols.pbft.messages import Checkpoint, Commit, Decided, Decision, PrePrepare, StableProof, Status
+from outvote.protocols.pbft.messages import Commit, Decided, Decision, PrePrepare, StableProof, Status
 from outvote.protocols.pbft.records import Accepted, Certified, Committed, Prepared
 from outvote.protocols.pbft.replica import PbftReplica
 

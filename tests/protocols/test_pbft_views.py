@@ -20,12 +20,12 @@ from pbft_pieces import (
     view_change,
 )
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import digest_of
 from outvote.protocols.pbft import view_change as rules
 from outvote.protocols.pbft.messages import (
     NULL_BATCH,
     NULL_DIGEST,
-    Checkpoint,
     Commit,
     FetchBatch,
     Forward,

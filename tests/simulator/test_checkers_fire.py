@@ -14,6 +14,7 @@ import log_cases
 import msgspec
 import pytest
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Delivery, Message, Record, Request, RequestStatement, Struct, digest_of
 from outvote.machines.executor import Executor
@@ -21,8 +22,6 @@ from outvote.machines.key_value import KeyValueStore
 from outvote.protocols.catalogue import protocol
 from outvote.protocols.pbft.messages import (
     Batch,
-    Checkpoint,
-    CheckpointCertificate,
     Commit,
     Decision,
     Prepare,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from outvote.client.session import Session
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Record
 from outvote.core.request_pool import RequestPool
@@ -17,7 +18,7 @@ from outvote.machines.executor import Executor
 from outvote.machines.sessions import Sessions
 from outvote.protocols.catalogue import protocol
 from outvote.protocols.pbft import checkpoint, normal, restore, view_change
-from outvote.protocols.pbft.messages import Checkpoint, Commit
+from outvote.protocols.pbft.messages import Commit
 from outvote.protocols.pbft.records import Accepted, Committed, Prepared
 from outvote.protocols.pbft.replica import HANDLERS
 from outvote.protocols.pbft.slot import Slot

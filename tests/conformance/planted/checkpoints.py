@@ -6,16 +6,13 @@ from typing import Any
 
 import pytest
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.tally import Tally
 from outvote.machines import merkle_proofs
 from outvote.machines.fetcher import Fetcher
 from outvote.machines.merkle_map import inner_digest
 from outvote.machines.tracked_dict import TrackedDict
 from outvote.protocols.pbft import checkpoint
-from outvote.protocols.pbft.messages import (
-    Checkpoint,
-    CheckpointCertificate,
-)
 from outvote.protocols.pbft.state import State
 from outvote.types import DIGEST_BYTES, Digest, Position, ReplicaId, Seal
 from planted.bug import handle
@@ -24,7 +21,7 @@ from planted.bug import handle
 def checkpoint_stable_with_weak_quorum(patch: pytest.MonkeyPatch) -> None:
     def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
         weak = state.committee.weak
-        votes = state.checkpoint_votes.setdefault(message.position, Tally())
+        votes = state.checkpoint_votes.near.setdefault(message.position, Tally())
         if votes.add(sender, message.digest, seal) and votes.count(message.digest) >= weak:
             seals = votes.seals(message.digest, weak)
             checkpoint.learn(state, CheckpointCertificate(message.position, message.digest, seals))

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from outvote.core.certificates import Seals
+from outvote.core.checkpoints import CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import Message
 from outvote.protocols.pbft import admission, catch_up, normal, view_change
 from outvote.protocols.pbft.messages import (
-    CheckpointCertificate,
     Commit,
     FetchBatch,
     NewView,

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import ALL, digest_of
 from outvote.core.tally import Tally
-from outvote.protocols.honeybadger.messages import Checkpoint, Decided, Lacking, StableProof
+from outvote.protocols.honeybadger.messages import Decided, Lacking, StableProof
 from outvote.protocols.honeybadger.ordering import decide, deliver_ready
 from outvote.protocols.honeybadger.state import State
 from outvote.types import ReplicaId

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.certificates import sound
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import ALL, Stable, Transfer
-from outvote.core.tally import Tally
-from outvote.protocols.honeybadger.messages import Checkpoint, CheckpointCertificate, StableProof
+from outvote.protocols.honeybadger.messages import StableProof
 from outvote.protocols.honeybadger.ordering import deliver_ready
 from outvote.protocols.honeybadger.records import Certified, Output
 from outvote.protocols.honeybadger.state import State
@@ -47,23 +47,10 @@ def executed_again(state: State, digest: Digest) -> None:
 
 
 def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
-    position, digest = message.position, message.digest
-    quorum = state.committee.quorum
     state.heard += 1
-    if position > state.high:
-        # Beyond the window: we lag. One vote a sender is kept, its latest, so a liar cannot fill memory.
-        state.far_votes[sender] = (position, digest, seal)
-        seals = tuple(
-            (voter, state.far_votes[voter][2])
-            for voter in sorted(state.far_votes)
-            if state.far_votes[voter][:2] == (position, digest)
-        )
-        if len(seals) >= quorum:
-            learn(state, CheckpointCertificate(position, digest, seals[:quorum]))
-        return
-    votes = state.checkpoint_votes.setdefault(position, Tally())
-    if votes.add(sender, digest, seal) and votes.count(digest) >= quorum:
-        learn(state, CheckpointCertificate(position, digest, votes.seals(digest, quorum)))
+    certificate = state.checkpoint_votes.add(sender, message, seal, state.high)
+    if certificate is not None:
+        learn(state, certificate)
 
 
 def on_stable_proof(state: State, sender: ReplicaId, message: StableProof) -> None:
@@ -118,8 +105,7 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
     state.decided = {at: batch for at, batch in state.decided.items() if at > position}
     state.told = {at: votes for at, votes in state.told.items() if at > position}
     state.own_digests = {at: digest for at, digest in state.own_digests.items() if at > position}
-    state.checkpoint_votes = {at: votes for at, votes in state.checkpoint_votes.items() if at > position}
-    state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
+    state.checkpoint_votes.forget(position)
 
 
 def fetch(state: State, certificate: CheckpointCertificate) -> None:
@@ -128,9 +114,7 @@ def fetch(state: State, certificate: CheckpointCertificate) -> None:
     if certificate.position > state.low:
         advance_low(state, certificate)
         state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
-    signers = [voter for voter, _ in certificate.seals]
-    others = [replica for replica in range(state.committee.n) if replica not in signers]
-    sources = tuple(replica for replica in (*signers, *others) if replica != state.me)
+    sources = certificate.sources(state.committee.n, state.me)
     state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources, SOURCE_PATIENCE_NS))
 
 

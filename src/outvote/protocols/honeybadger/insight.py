@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from outvote.broadcast.binary_agreement import ROUNDS_AHEAD
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
 from outvote.core.patience import Patient
-from outvote.protocols.honeybadger.messages import Batch, Checkpoint
+from outvote.protocols.honeybadger.messages import Batch
 from outvote.protocols.honeybadger.records import Certified
 from outvote.protocols.honeybadger.replica import DECIDED_AHEAD, HoneyBadgerReplica
 from outvote.protocols.honeybadger.state import State
@@ -75,8 +76,8 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "words of an epoch", max((len(words) for words in state.said.values()), default=0), most
     yield "epochs told of", len(state.told), DECIDED_AHEAD
     yield "own checkpoints", len(state.own_digests), window // state.config.checkpoint_interval
-    yield "checkpoints voted on", len(state.checkpoint_votes), window // state.config.checkpoint_interval
-    yield "far checkpoints", len(state.far_votes), n
+    yield "checkpoints voted on", len(state.checkpoint_votes.near), window // state.config.checkpoint_interval
+    yield "far checkpoints", len(state.checkpoint_votes.far), n
     for epoch in state.epochs.values():
         rounds = max(agreement.rounds_held() for agreement in epoch.subset.agreements)
         yield "rounds of an agreement", rounds, ROUNDS_AHEAD + 1

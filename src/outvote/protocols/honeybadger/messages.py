@@ -19,9 +19,9 @@ from typing import ClassVar, Final, TypeAlias
 from outvote.broadcast.binary_agreement import Aux, BVal, CoinShare, Conf, Term
 from outvote.broadcast.reliable import Echo, Ready, Val
 from outvote.broadcast.threshold_encryption import DecryptionShare
-from outvote.core.certificates import Seals, claims_of
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Claim, Hint, Message, Request, Struct
-from outvote.types import Digest, Nanos, Position, ReplicaId
+from outvote.types import Nanos, Position, ReplicaId
 
 
 class Broadcasting(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=1):
@@ -55,27 +55,6 @@ class Decrypting(Message, frozen=True, gc=False, array_like=True, forbid_unknown
 
 
 Working: TypeAlias = Broadcasting | Agreeing | Decrypting
-
-
-class Checkpoint(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=4):
-    """Replica to all: the whole state after `position`, the client table included, has this digest here."""
-
-    position: Position
-    digest: Digest
-
-
-class CheckpointCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A quorum's CHECKPOINT seals. Position 0 is the initial state and needs none."""
-
-    position: Position
-    digest: Digest
-    seals: Seals
-
-    def claims(self) -> list[Claim]:
-        return claims_of(Checkpoint(self.position, self.digest), self.seals)
-
-
-GENESIS: Final = CheckpointCertificate(0, b"", ())
 
 
 class Contribution(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from outvote.core.checkpoints import CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Note, Record
-from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, CheckpointCertificate, Decrypting
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Decrypting
 from outvote.types import Position, ReplicaId
 
 

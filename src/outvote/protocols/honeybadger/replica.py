@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Message, Record, Request, Standing
 from outvote.core.patience import Timeless
@@ -17,7 +18,6 @@ from outvote.protocols.honeybadger.keys import Keys
 from outvote.protocols.honeybadger.messages import (
     Agreeing,
     Broadcasting,
-    Checkpoint,
     Decided,
     Decrypting,
     Lacking,
@@ -69,14 +69,9 @@ class HoneyBadgerReplica(Timeless):
         return isinstance(message, Lacking)
 
     def _admits_checkpoint(self, sender: ReplicaId, message: Checkpoint) -> bool:
-        state, position = self.state, message.position
-        if position <= state.low or position % state.config.checkpoint_interval:
-            return False
-        if position > state.high:
-            far = state.far_votes.get(sender)
-            return far is None or position > far[0]
-        votes = state.checkpoint_votes.get(position)
-        return votes is None or not votes.has(sender)
+        state = self.state
+        interval = state.config.checkpoint_interval
+        return state.checkpoint_votes.admits(sender, message.position, state.low, state.high, interval)
 
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
         state = self.state

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Record
 from outvote.protocols.honeybadger import checkpoint
 from outvote.protocols.honeybadger.epoch import Words
-from outvote.protocols.honeybadger.messages import GENESIS
 from outvote.protocols.honeybadger.ordering import deliver, deliver_ready
 from outvote.protocols.honeybadger.records import Certified, Output, Said
 from outvote.protocols.honeybadger.state import State

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outvote.core.checkpoints import GENESIS, CheckpointCertificate, CheckpointVotes
 from outvote.core.committee import Committee
 from outvote.core.contract import Outbox
 from outvote.core.request_pool import RequestPool
@@ -9,8 +10,8 @@ from outvote.core.tally import Tally
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.epoch import Epoch, Words
 from outvote.protocols.honeybadger.keys import Keys
-from outvote.protocols.honeybadger.messages import GENESIS, Batch, CheckpointCertificate
-from outvote.types import Digest, Nanos, Position, ReplicaId, Seal
+from outvote.protocols.honeybadger.messages import Batch
+from outvote.types import Digest, Nanos, Position, ReplicaId
 
 
 class State:
@@ -37,8 +38,7 @@ class State:
         self.certified: CheckpointCertificate = GENESIS
         self.ahead: CheckpointCertificate | None = None  # certified by others, not executed here yet
         self.own_digests: dict[Position, Digest] = {}
-        self.checkpoint_votes: dict[Position, Tally[Digest]] = {}
-        self.far_votes: dict[ReplicaId, tuple[Position, Digest, Seal]] = {}  # latest above the window, one a sender
+        self.checkpoint_votes = CheckpointVotes(committee)
         self.fetching: CheckpointCertificate | None = None
         self.executes_again = False
         self.stored: Position = 0

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message
 from outvote.protocols.pbft.large import admits_brief
 from outvote.protocols.pbft.messages import (
     BriefPrePrepare,
-    Checkpoint,
-    CheckpointCertificate,
     Commit,
     Complaint,
     Decided,
@@ -144,14 +143,8 @@ def keep_early(state: State, sender: ReplicaId, message: Message, seal: Seal) ->
 
 
 def admits_checkpoint(state: State, sender: ReplicaId, message: Checkpoint) -> bool:
-    position = message.position
-    if position <= state.low or position % state.config.checkpoint_interval:
-        return False
-    if position > state.high:
-        far = state.far_votes.get(sender)
-        return far is None or position > far[0]
-    votes = state.checkpoint_votes.get(position)
-    return votes is None or not votes.has(sender)
+    interval = state.config.checkpoint_interval
+    return state.checkpoint_votes.admits(sender, message.position, state.low, state.high, interval)
 
 
 def fits(state: State, certificate: CheckpointCertificate) -> bool:

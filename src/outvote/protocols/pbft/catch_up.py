@@ -6,13 +6,13 @@ sends one too, so a primary that keeps somebody in the dark is found out (see th
 
 from __future__ import annotations
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import ALL, Message, digest_of
 from outvote.protocols.pbft.messages import (
     PHASE_COMMITTED,
     PHASE_PREPARED,
     PHASE_PROPOSED,
     PHASES_MAX,
-    Checkpoint,
     Commit,
     Decided,
     Decision,

@@ -6,10 +6,10 @@ Kept: nothing is forgotten that a quorum has not certified and this replica has 
 from __future__ import annotations
 
 from outvote.core.certificates import sound
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Stable, Transfer
-from outvote.core.tally import Tally
-from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, StableProof
+from outvote.protocols.pbft.messages import StableProof
 from outvote.protocols.pbft.normal import deliver_ready
 from outvote.protocols.pbft.records import Certified, Committed
 from outvote.protocols.pbft.state import State
@@ -48,22 +48,9 @@ def executed_again(state: State, digest: Digest) -> None:
 
 
 def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
-    position, digest = message.position, message.digest
-    quorum = state.committee.quorum
-    if position > state.high:
-        # Beyond the window: we lag. One vote a sender is kept, its latest, so a liar cannot fill memory.
-        state.far_votes[sender] = (position, digest, seal)
-        seals = tuple(
-            (voter, state.far_votes[voter][2])
-            for voter in sorted(state.far_votes)
-            if state.far_votes[voter][:2] == (position, digest)
-        )
-        if len(seals) >= quorum:
-            learn(state, CheckpointCertificate(position, digest, seals[:quorum]))
-        return
-    votes = state.checkpoint_votes.setdefault(position, Tally())
-    if votes.add(sender, digest, seal) and votes.count(digest) >= quorum:
-        learn(state, CheckpointCertificate(position, digest, votes.seals(digest, quorum)))
+    certificate = state.checkpoint_votes.add(sender, message, seal, state.high)
+    if certificate is not None:
+        learn(state, certificate)
 
 
 def sound_checkpoint(certificate: CheckpointCertificate, committee: Committee) -> bool:
@@ -122,10 +109,9 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
         state.ahead = None
     state.slots = {at: slot for at, slot in state.slots.items() if at > position}
     state.own_digests = {at: digest for at, digest in state.own_digests.items() if at > position}
-    state.checkpoint_votes = {at: votes for at, votes in state.checkpoint_votes.items() if at > position}
+    state.checkpoint_votes.forget(position)
     state.briefs = {at: brief for at, brief in state.briefs.items() if at > position}
     state.required = {at: digest for at, digest in state.required.items() if at > position}
-    state.far_votes = {voter: vote for voter, vote in state.far_votes.items() if vote[0] > position}
 
 
 def fetch(state: State, certificate: CheckpointCertificate, weak: bool = False) -> None:
@@ -139,10 +125,7 @@ def fetch(state: State, certificate: CheckpointCertificate, weak: bool = False) 
     if certificate.position > state.low and not weak:
         advance_low(state, certificate)
         state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
-    # Those who certified it first: they had it. The others may have executed it since; parts prove themselves.
-    signers = [voter for voter, _ in certificate.seals]
-    others = [replica for replica in range(state.committee.n) if replica not in signers]
-    sources = tuple(replica for replica in (*signers, *others) if replica != state.me)
+    sources = certificate.sources(state.committee.n, state.me)
     # Two views' time: a source may be fetching that state itself, and views go by in vain until somebody else is asked.
     patience_ns = 2 * state.config.view_timeout_ns
     state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources, patience_ns))

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
 from outvote.protocols.pbft.admission import EARLY_PROPOSALS_BYTES_MAX, EARLY_VOTES_MAX, size_bytes
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.messages import (
     Batch,
-    Checkpoint,
     Commit,
     NewView,
     Prepare,
@@ -132,8 +132,8 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "positions of O", len(state.required), window
     yield "view-changes", len(state.view_changes), n
     yield "own checkpoints", len(state.own_digests), checkpoints
-    yield "checkpoints voted on", len(state.checkpoint_votes), checkpoints
-    yield "far checkpoints", len(state.far_votes), n
+    yield "checkpoints voted on", len(state.checkpoint_votes.near), checkpoints
+    yield "far checkpoints", len(state.checkpoint_votes.far), n
     yield "statuses answered", len(state.answered_status), n
     yield "proposals without their bodies", len(state.briefs), window
     yield "progress heard of", max(len(state.heard_delivered), len(state.pushed_at), len(state.reached_told)), n

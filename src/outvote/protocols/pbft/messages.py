@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from outvote.core.certificates import Seals, claims_of
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Claim, Hint, Message, Request, Struct, digest_of
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, View
 
@@ -109,27 +110,6 @@ class Commit(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
     def exclusive(self) -> tuple[int, ...]:
         return 3, self.view, self.position
-
-
-class Checkpoint(Message, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=4):
-    """Replica to all: the whole state after `position`, the client table included, has this digest here."""
-
-    position: Position
-    digest: Digest
-
-
-class CheckpointCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A quorum's CHECKPOINT seals. Position 0 is the initial state and needs none."""
-
-    position: Position
-    digest: Digest
-    seals: Seals
-
-    def claims(self) -> list[Claim]:
-        return claims_of(Checkpoint(self.position, self.digest), self.seals)
-
-
-GENESIS: Final = CheckpointCertificate(0, b"", ())
 
 
 class PreparedCertificate(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

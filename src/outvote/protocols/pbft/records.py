@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from outvote.core.checkpoints import CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Note, Record, Struct
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
     Batch,
-    CheckpointCertificate,
     Commit,
     DecidedStatement,
     Decision,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
 from outvote.protocols.pbft import (
@@ -25,7 +26,6 @@ from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.form import Form
 from outvote.protocols.pbft.messages import (
     BriefPrePrepare,
-    Checkpoint,
     Commit,
     Complaint,
     Decided,

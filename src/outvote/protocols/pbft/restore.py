@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from outvote.core.checkpoints import GENESIS, CheckpointCertificate
 from outvote.core.contract import ALL, Record, digest_of
 from outvote.protocols.pbft import checkpoint
-from outvote.protocols.pbft.messages import GENESIS, Batch, CheckpointCertificate, Commit, Prepare, PrePrepare
+from outvote.protocols.pbft.messages import Batch, Commit, Prepare, PrePrepare
 from outvote.protocols.pbft.normal import deliver, deliver_ready
 from outvote.protocols.pbft.records import (
     Accepted,

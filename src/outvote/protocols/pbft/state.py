@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
+from outvote.core.checkpoints import GENESIS, CheckpointCertificate, CheckpointVotes
 from outvote.core.committee import Committee
 from outvote.core.contract import Message, Outbox
 from outvote.core.request_pool import RequestPool
-from outvote.core.tally import Tally
 from outvote.core.timers import Timers
 from outvote.protocols.pbft.authenticators.state import Unsigned
 from outvote.protocols.pbft.config import PbftConfig
 from outvote.protocols.pbft.form import Form
-from outvote.protocols.pbft.messages import (
-    GENESIS,
-    BriefPrePrepare,
-    CheckpointCertificate,
-    NewView,
-    SealedViewChange,
-    ViewChange,
-)
+from outvote.protocols.pbft.messages import BriefPrePrepare, NewView, SealedViewChange, ViewChange
 from outvote.protocols.pbft.performance import Performance
 from outvote.protocols.pbft.slot import Slot
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, View
@@ -54,8 +47,7 @@ class State:
         self.certified: CheckpointCertificate = GENESIS  # its position is h, the low watermark
         self.ahead: CheckpointCertificate | None = None  # certified by others, not executed here yet
         self.own_digests: dict[Position, Digest] = {}  # checkpoints executed here, not stable yet
-        self.checkpoint_votes: dict[Position, Tally[Digest]] = {}
-        self.far_votes: dict[ReplicaId, tuple[Position, Digest, Seal]] = {}  # latest above the window, one a sender
+        self.checkpoint_votes = CheckpointVotes(committee)
         self.fetching: CheckpointCertificate | None = None
         self.executes_again = False  # from the log up to h, whose snapshot a crash kept from being stored
         self.stored: Position = 0  # of a state that was on the disk before a quorum had certified it to us

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outvote.core.certificates import sound
+from outvote.core.checkpoints import GENESIS, CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL
 from outvote.protocols.pbft import checkpoint, tentative
 from outvote.protocols.pbft.messages import (
-    GENESIS,
     NULL_BATCH,
     NULL_DIGEST,
-    CheckpointCertificate,
     FetchBatch,
     Forward,
     NewView,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from outvote.core.checkpoints import CheckpointCertificate
 from outvote.protocols.pbft.authenticators.messages import StableWord
 from outvote.protocols.pbft.checkpoint import fetch_if_in_the_way, learn
-from outvote.protocols.pbft.messages import CheckpointCertificate
 from outvote.protocols.pbft.state import State
 from outvote.types import ReplicaId, Seal
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Hint, Message, Struct
 from outvote.protocols.pbft.messages import (
     BriefPrePrepare,
-    Checkpoint,
     Commit,
     Complaint,
     Decided,

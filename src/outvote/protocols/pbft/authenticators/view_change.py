@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from outvote.core.checkpoints import CheckpointCertificate
 from outvote.core.contract import ALL, digest_of
 from outvote.protocols.pbft import view_change
 from outvote.protocols.pbft.authenticators.choice import Choice, choose
@@ -24,7 +25,7 @@ from outvote.protocols.pbft.authenticators.messages import (
 from outvote.protocols.pbft.authenticators.records import Announced, Entered, Left
 from outvote.protocols.pbft.authenticators.state import BELIEVED
 from outvote.protocols.pbft.checkpoint import fetch
-from outvote.protocols.pbft.messages import CheckpointCertificate, Status
+from outvote.protocols.pbft.messages import Status
 from outvote.protocols.pbft.slot import PRE_PREPARED_MAX
 from outvote.protocols.pbft.state import State
 from outvote.types import Digest, Position, ReplicaId, Seal

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from hashlib import sha256
 
+from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.contract import Message
 from outvote.core.occasion import Occasion
-from outvote.protocols.pbft.messages import Checkpoint, CheckpointCertificate, StableProof
+from outvote.protocols.pbft.messages import StableProof
 
 
 def ancient_proofs(message: Message, occasion: Occasion) -> list[Message] | None:

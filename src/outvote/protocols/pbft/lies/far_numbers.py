@@ -6,9 +6,10 @@ from typing import Final
 
 import msgspec
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Message
 from outvote.core.occasion import Occasion
-from outvote.protocols.pbft.messages import Checkpoint, Commit, Prepare, PrePrepare, ViewChange
+from outvote.protocols.pbft.messages import Commit, Prepare, PrePrepare, ViewChange
 
 FAR: Final = (1 << 31, 1 << 32, (1 << 62) - 1, 1 << 62, (1 << 63) - 1, (1 << 64) - 1, -1, -(1 << 63))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Message
 from outvote.core.occasion import Occasion
-from outvote.protocols.pbft.messages import GENESIS, Commit, Prepare, ViewChange
+from outvote.protocols.pbft.messages import Commit, Prepare, ViewChange
 
 
 def hurried_views(message: Message, occasion: Occasion) -> list[Message] | None:

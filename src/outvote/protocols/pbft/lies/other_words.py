@@ -6,11 +6,11 @@ from hashlib import sha256
 
 import msgspec
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Message, digest_of
 from outvote.protocols.pbft.messages import (
     NULL_DIGEST,
     Batch,
-    Checkpoint,
     Commit,
     Decided,
     FetchedBatch,

@@ -6,9 +6,9 @@ from hashlib import sha256
 
 import msgspec
 
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Message
 from outvote.core.occasion import Occasion
-from outvote.protocols.pbft.messages import Checkpoint
 
 
 def wrong_checkpoints(message: Message, occasion: Occasion) -> list[Message] | None:
