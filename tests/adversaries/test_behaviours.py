@@ -9,7 +9,7 @@ import pytest
 from outvote.core.contract import Claim
 from outvote.errors import Mistake
 from outvote.host.voice import Voice
-from outvote.protocols.catalogue import SIMULATED, protocol
+from outvote.protocols.catalogue import PROTOCOLS, protocol
 from outvote.protocols.pbft.messages import Prepare
 from outvote.simulator.adversaries.catalogue import BEHAVIOURS, GENERAL, behaviour, names_for, told_of
 from outvote.simulator.adversaries.powers import Powers
@@ -49,11 +49,11 @@ def run(plan: Plan, protocol: str = "pbft") -> RunResult:
 @pytest.mark.parametrize("name", sorted(BEHAVIOURS))
 def test_it_acts_and_the_cluster_stays_right(name: str) -> None:
     """As its mark says, which is only set where what was said or done is not what honesty would."""
-    told, spoken = False, next(one for one in SIMULATED if name in names_for(one))
+    told, spoken = False, next(one for one in PROTOCOLS if name in names_for(one))
     for seed in range(8):
         liar = seed % 4
         plan = busy(liar, (name,), seed)
-        if SIMULATED[spoken].deals:
+        if PROTOCOLS[spoken].deals:
             plan = plan.but(operations_each=12)  # of which each takes hundreds of messages
         told = told or run(plan, spoken).marks.get(f"lie told: {name}", 0) > 0
         if told and seed >= 1:

@@ -242,6 +242,38 @@ def test_keys_of_somebody_else_are_refused(copy: Path) -> None:
     assert load_replica_keys(copy, 0).party == 0
 
 
+def test_threshold_keys_are_dealt_written_and_read_back(tmp_path: Path) -> None:
+    pytest.importorskip("py_arkworks_bls12381")
+    made = create_cluster(tmp_path / "c", name="c", machine="m:M", replicas=4, protocol="honeybadger", deals=True)
+    genesis = load_genesis(tmp_path / "c")
+    assert genesis == made
+    assert genesis.threshold is not None
+    assert made.identity() != msgspec.structs.replace(made, threshold=None).identity()
+    shares = [load_replica_keys(tmp_path / "c", replica).threshold for replica in range(4)]
+    assert len({share.secret for share in shares if share is not None}) == 4
+    assert all(share is not None and share.secret.hex() not in repr(share) for share in shares)
+    path = tmp_path / "c" / "replica-2" / "threshold.key"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for content in (b"nonsense", path.read_bytes().replace(b"OUTVOTE", b"ANOTHER"), path.read_bytes()[:60]):
+        path.write_bytes(content)
+        with pytest.raises(Mistake, match=r"replica-2/threshold\.key is not a threshold key of outvote"):
+            load_replica_keys(tmp_path / "c", 2)
+    path.chmod(0o644)
+    with pytest.raises(Mistake, match="can be read by others"):
+        load_replica_keys(tmp_path / "c", 2)
+    path.unlink()
+    with pytest.raises(Mistake, match=r"threshold\.key is missing: copy the directory replica-2"):
+        load_replica_keys(tmp_path / "c", 2)
+    text = (tmp_path / "c" / "cluster.toml").read_text()
+    for changed, sentence in (
+        (text.replace(genesis.threshold.public_key, "ab"), "threshold.public_key is no key: it has 96 digits"),
+        (text.replace(genesis.threshold.verification[1], "x" * 192), "of replica 1 is no key"),
+        (text.replace(f'    "{genesis.threshold.verification[3]}",\n', ""), "needs a key a replica, 4, not 3"),
+    ):
+        with pytest.raises(Mistake, match=sentence):
+            genesis_from_toml(changed)
+
+
 def test_a_client_without_a_name_is_the_only_one_present(copy: Path) -> None:
     with pytest.raises(Mistake, match="holds those of default, auditor: say which"):
         load_client_keys(copy)

@@ -12,7 +12,7 @@ import pytest
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Hint, Message, Note, Outbox, Record, Standing, canonical
 from outvote.machines.state_transfer import TRANSFER_MESSAGES
-from outvote.protocols.catalogue import PROTOCOLS, SIMULATED, Protocol
+from outvote.protocols.catalogue import PROTOCOLS, Protocol
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.runs import run_seed
 from outvote.simulator.swarm import draw
@@ -20,7 +20,7 @@ from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SEAL_BYTES, SECOND, Digest, Position, ReplicaId
 from outvote.wire.codec import Codec, RecordCodec
 
-NAMES = sorted(SIMULATED)
+NAMES = sorted(PROTOCOLS)
 SEEDS = (2, 5, 9)  # with crashes, cuts and liars, whatever the swarm drew
 CALLS = (
     "restore", "submit", "receive", "admits", "wake", "executed", "forget", "transferred", "ask_to_read",
@@ -41,7 +41,7 @@ def plan(**changes: Any) -> Plan:
 
 def few(name: str, otherwise: int = 10) -> int:
     """Operations of a client, where each takes many messages."""
-    return 2 if SIMULATED[name].deals else otherwise
+    return 2 if PROTOCOLS[name].deals else otherwise
 
 
 class Call:
@@ -115,7 +115,7 @@ def given(core: Core, starts: Sequence[int], result: object) -> bytes:
 
 @cache
 def lives_of(name: str, seed: int) -> tuple[World, list[Life]]:
-    protocol = SIMULATED[name]
+    protocol = PROTOCOLS[name]
     lives: list[Life] = []
 
     def make(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Core:
@@ -129,7 +129,7 @@ def lives_of(name: str, seed: int) -> tuple[World, list[Life]]:
 
 def made(name: str, seed: int, me: ReplicaId) -> Core:
     world, _ = lives_of(name, seed)
-    core = SIMULATED[name].make(me, world.committee, world.plan.parameters)
+    core = PROTOCOLS[name].make(me, world.committee, world.plan.parameters)
     core.genuine = world.registry.opens
     return core
 
@@ -162,7 +162,7 @@ def test_a_core_restored_from_its_summary_stands_where_it_stood(name: str, seed:
             again.restore(*moment.stable, moment.summary)
             stands, stood = again.standing(), moment.standing
             assert (stands.view, stands.stable) == (stood.view, stood.stable)
-            if SIMULATED[name].insight.log is None:  # an elected leader is unknown after a restart
+            if PROTOCOLS[name].insight.log is None:  # an elected leader is unknown after a restart
                 assert stands.active == stood.active
             once = again.summary()
             known = [canonical(record) for record in moment.summary]
@@ -211,7 +211,7 @@ def test_admits_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tags_are_unique_and_lanes_are_of_the_right_kind(name: str) -> None:
-    protocol = SIMULATED[name]
+    protocol = PROTOCOLS[name]
     Codec((*protocol.messages, *TRANSFER_MESSAGES), epoch=0)  # raises ValueError if two types share a tag
     RecordCodec(protocol.records)
     for kind in protocol.messages:
@@ -225,7 +225,7 @@ def test_tags_are_unique_and_lanes_are_of_the_right_kind(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_messages_and_records_survive_their_encoding(name: str) -> None:
-    protocol = SIMULATED[name]
+    protocol = PROTOCOLS[name]
     codec, records = Codec(protocol.messages, epoch=3), RecordCodec(protocol.records)
     seen: dict[type, None] = {}
     for seed in SEEDS:
@@ -248,7 +248,7 @@ def test_notes_go_to_their_own_lane(name: str) -> None:
             out: Outbox = life.core.out
             assert all(isinstance(note, Note) for note in out.notes)
             for kind in {type(record) for record in life.records}:
-                assert kind in SIMULATED[name].records
+                assert kind in PROTOCOLS[name].records
 
 
 # ---------------------------------------------------------------------- clusters
@@ -265,8 +265,8 @@ def finishes_by(world: World, at: int) -> bool:
 @pytest.mark.parametrize("n", [4, 7])
 def test_f_crashed_replicas_stop_nobody(name: str, n: int) -> None:
     for first in range(0, n, 2):
-        down = [(first + step) % n for step in range(Committee(n, SIMULATED[name].tolerates).faults)]
-        world = World(plan(n=n, seed=first, faults_end=60 * SECOND, operations_each=few(name)), SIMULATED[name])
+        down = [(first + step) % n for step in range(Committee(n, PROTOCOLS[name].tolerates).faults)]
+        world = World(plan(n=n, seed=first, faults_end=60 * SECOND, operations_each=few(name)), PROTOCOLS[name])
         for replica in down:
             world.after(0, world.replicas[replica].crash)
         assert finishes_by(world, 30 * SECOND), f"without {down}"
@@ -276,9 +276,9 @@ def test_f_crashed_replicas_stop_nobody(name: str, n: int) -> None:
 def test_f_silent_replicas_stop_nobody(name: str) -> None:
     for n in (4, 7):
         for first in range(0, n, 3):
-            most = Committee(n, SIMULATED[name].tolerates).liars
+            most = Committee(n, PROTOCOLS[name].tolerates).liars
             liars = tuple(sorted(((first + step) % n, ("silent",)) for step in range(most)))
-            World(plan(n=n, seed=first, liars=liars, operations_each=few(name)), SIMULATED[name]).run()
+            World(plan(n=n, seed=first, liars=liars, operations_each=few(name)), PROTOCOLS[name]).run()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -292,9 +292,9 @@ def test_everything_acknowledged_survives_restarts_of_all_at_once(name: str) -> 
                 faults.append(Fault(at, "crash", replica, 1 + (seed + 3 * replica) % 7))
                 faults.append(Fault(at + SECOND // 9, "restart", replica, 0))
         # Where leaders are elected, it must be often enough that somebody leads when the power fails.
-        hurried = {"view_timeout_ms": 50} if SIMULATED[name].insight.log is not None else {}
+        hurried = {"view_timeout_ms": 50} if PROTOCOLS[name].insight.log is not None else {}
         world = World(
-            plan(seed=seed, faults=tuple(sorted(faults)), pause_max=SECOND // 4, parameters=hurried), SIMULATED[name]
+            plan(seed=seed, faults=tuple(sorted(faults)), pause_max=SECOND // 4, parameters=hurried), PROTOCOLS[name]
         )
         world.run()
         assert sum(replica.crashes for replica in world.replicas) >= 12
@@ -303,7 +303,7 @@ def test_everything_acknowledged_survives_restarts_of_all_at_once(name: str) -> 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("loss", [0.1, 0.3])
 def test_losing_messages_costs_time_only(name: str, loss: float) -> None:
-    world = World(plan(loss=loss, faults_end=110 * SECOND), SIMULATED[name])
+    world = World(plan(loss=loss, faults_end=110 * SECOND), PROTOCOLS[name])
     assert finishes_by(world, 100 * SECOND)
     assert world.network.lost > 50
 
@@ -317,7 +317,7 @@ def counted(world: World) -> tuple[int, list[int]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_decision_takes_as_many_messages_as_the_formula_says(name: str) -> None:
-    protocol = SIMULATED[name]
+    protocol = PROTOCOLS[name]
     for n in (4, 5, 7):
         world = World(plan(n=n, clients=1, operations_each=0, delay_mean=0, sync_max=0), protocol)
         world.start()
@@ -338,7 +338,7 @@ def test_a_short_swarm(name: str, seed: int) -> None:
 
 
 def test_the_catalogue_is_complete() -> None:
-    for name, protocol in SIMULATED.items():
+    for name, protocol in PROTOCOLS.items():
         assert isinstance(protocol, Protocol)
         assert protocol.name == name
         assert {kind.__name__ for kind in protocol.messages} >= set(protocol.ordering)

@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 
 from outvote.core.committee import Committee
-from outvote.protocols.catalogue import SIMULATED
+from outvote.protocols.catalogue import PROTOCOLS
 from outvote.simulator.plan import Plan
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SECOND, Position, ReplicaId
@@ -35,14 +35,14 @@ def part(world: World, side: tuple[ReplicaId, ...], apart: bool) -> None:
 
 
 # Without a leader all n - f have to take part: of three replicas every one, where a quorum is two.
-CASES = [(name, n, side) for name in sorted(SIMULATED) for n, side in SPLITS if n > 3 or not SIMULATED[name].deals]
+CASES = [(name, n, side) for name in sorted(PROTOCOLS) for n, side in SPLITS if n > 3 or not PROTOCOLS[name].deals]
 
 
 @pytest.mark.parametrize(("name", "n", "side"), CASES)
 def test_at_most_one_side_goes_on(name: str, n: int, side: tuple[ReplicaId, ...]) -> None:
     parameters = {"view_timeout_ms": 800}
     plan = Plan(n=n, clients=2, delay_min=MILLISECOND, faults_end=100 * SECOND, keys=1, parameters=parameters)
-    world = World(plan, SIMULATED[name])
+    world = World(plan, PROTOCOLS[name])
     world.start()
     world.call(0, [("put", ("a", "1"))])
     world.run_until(3 * SECOND)  # idle replicas tell each other where they stand
@@ -54,7 +54,7 @@ def test_at_most_one_side_goes_on(name: str, n: int, side: tuple[ReplicaId, ...]
     ahead = [me for me, position in enumerate(positions(world)) if position > before]
     sides = (side, tuple(one for one in range(n) if one not in side))
     going = [one for one in sides if any(me in one for me in ahead)]
-    quorum = Committee(n, SIMULATED[name].tolerates).quorum
+    quorum = Committee(n, PROTOCOLS[name].tolerates).quorum
     assert going == [one for one in sides if len(one) >= quorum]
     assert all(client.finished for client in world.clients) == bool(going)
     part(world, side, False)

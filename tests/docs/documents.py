@@ -56,9 +56,10 @@ def run(*command: str | Path, where: Path, code: int = 0) -> str:
 
 
 @contextmanager
-def cluster_up(where: Path, machine: str) -> Iterator[None]:
+def cluster_up(where: Path, machine: str, protocol: str = "pbft") -> Iterator[None]:
     """`outvote up` in a directory, until the block ends; its cluster's directory is outvote-cluster."""
-    run("outvote", "init", "--machine", machine, "--base-port", str(free_port_block(4)), where=where)
+    port = str(free_port_block(4))
+    run("outvote", "init", "--machine", machine, "--protocol", protocol, "--base-port", port, where=where)
     log = where / "up.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ from typing import Final
 
 from documents import ROOT
 
-from outvote.protocols.catalogue import SIMULATED
+from outvote.protocols.catalogue import PROTOCOLS
 from outvote.simulator.adversaries.catalogue import BEHAVIOURS, GENERAL, WITH_ARGUMENT, told_of
 from outvote.simulator.adversaries.client_catalogue import FALSE_CLIENTS, told_of_client
 
@@ -22,7 +22,7 @@ def table(rows: dict[str, str]) -> str:
 
 def tables() -> str:
     parts = [FIRST, table({name: told_of(name) for name in GENERAL})]
-    for protocol in SIMULATED.values():
+    for protocol in PROTOCOLS.values():
         if protocol.lies:
             parts += [f"## Replicas, in the words of {protocol.name}\n",
                       table({name: told_of(name) for name in protocol.lies})]

@@ -111,11 +111,14 @@ def test_sessions_print_what_the_documents_show(block: Block) -> None:
 
 
 @pytest.mark.processes
-def test_sessions_and_programs_against_a_cluster(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["pbft", "honeybadger"])
+def test_sessions_and_programs_against_a_cluster(tmp_path: Path, protocol: str) -> None:
     """In the order of the how-to: the console first, then the two programs, which go on from its 3."""
+    if protocol == "honeybadger":
+        pytest.importorskip("py_arkworks_bls12381")
     sessions = [block.text for block in ALL_BLOCKS if block.mark == WITH_CLUSTER]
     assert len(sessions) == 1
-    with cluster_up(tmp_path, "counter:Counter"):
+    with cluster_up(tmp_path, "counter:Counter", protocol):
         assert_told(play(sessions[0], tmp_path), sessions[0])
         assert run("python", PROGRAMS / "use_client.py", where=tmp_path) == "6\n[7, 8, 9, 10, 11]\n"
         lines = run("python", PROGRAMS / "use_blocking_client.py", where=tmp_path).splitlines()

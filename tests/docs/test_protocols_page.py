@@ -90,8 +90,13 @@ def test_the_page_holds_the_table() -> None:
 class Counted:
     """One request in a calm cluster in which every message takes 1 ms and nothing else takes any time."""
 
-    def __init__(self, name: str, n: int, call: Call = PUT, down: int = 0, answers: int | None = None) -> None:
-        plan = Plan(n=n, clients=1, delay_min=MILLISECOND, reads=True, receipts=False, client_retry=100 * SECOND)
+    def __init__(
+        self, name: str, n: int, call: Call = PUT, down: int = 0, answers: int | None = None, coins: int = 0
+    ) -> None:
+        plan = Plan(
+            n=n, clients=1, delay_min=MILLISECOND, reads="reads" not in PROTOCOLS[name].lacks, receipts=False,
+            client_retry=100 * SECOND, parameters={"dealer_seed": coins} if PROTOCOLS[name].deals else {},
+        )  # fmt: skip
         world = World(plan, PROTOCOLS[name])
         world.start()
         world.run_until(SECOND)
@@ -136,7 +141,11 @@ def test_a_decision_takes_what_the_table_says(name: str, f: int) -> None:
     assert calm.answered
     assert calm.messages == facts.messages.of(n)
     assert calm.signatures == facts.signatures.of(n)
-    assert calm.delays == facts.delays.of(n) * MILLISECOND
+    if facts.by_chance:  # one run's standard deviation is about 7 delays, of 16 runs' mean a quarter of that, of 8 a third
+        runs = [Counted(name, n, coins=coins).delays / MILLISECOND for coins in range(16 // f)]
+        assert abs(sum(runs) / len(runs) - facts.delays.of(n)) < 4
+    else:
+        assert calm.delays == facts.delays.of(n) * MILLISECOND
     if facts.delays_read is not None:
         assert Counted(name, n, GET).delays == facts.delays_read * MILLISECOND
 

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from outvote.cli.cluster import default_replicas
-from outvote.errors import Mistake
-from outvote.protocols.catalogue import PROTOCOLS, SIMULATED, protocol
+from outvote.protocols.catalogue import PROTOCOLS, protocol
 from outvote.protocols.honeybadger import catch_up, ordering
 from outvote.protocols.honeybadger.messages import Batch, Decided
 from outvote.protocols.honeybadger.state import State
@@ -19,7 +17,7 @@ from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SECOND, ReplicaId
 
-HONEYBADGER = SIMULATED["honeybadger"]
+HONEYBADGER = PROTOCOLS["honeybadger"]
 
 
 def plan(**changes: Any) -> Plan:
@@ -133,9 +131,3 @@ def test_with_real_threshold_keys(lie: str) -> None:
     liars = ((2, (lie,)),) if lie else ()
     calm = plan(clients=1, operations_each=2, liars=liars, parameters={"real_threshold": 1, "dealer_seed": 5})
     World(calm, HONEYBADGER).run()
-
-
-def test_clusters_do_not_run_it_yet() -> None:
-    assert "honeybadger" not in PROTOCOLS
-    with pytest.raises(Mistake, match="simulator only"):
-        default_replicas("honeybadger")

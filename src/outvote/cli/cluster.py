@@ -28,7 +28,8 @@ from outvote.configuration.machine_class import load_machine
 from outvote.core.committee import Committee
 from outvote.core.quorums import REPLICAS_MAX
 from outvote.errors import Mistake, OutvoteError
-from outvote.protocols.catalogue import protocol_of_cluster as protocol_named
+from outvote.protocols.catalogue import Protocol
+from outvote.protocols.catalogue import protocol as protocol_named
 
 DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
 DEFAULT_REPLICAS: Final = 4
@@ -89,7 +90,7 @@ def create(
 ) -> Genesis:
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
-    tolerates = protocol_named(entry_name(protocol, form)).tolerates
+    entry = protocol_named(entry_name(protocol, form))
     return create_cluster(
         directory,
         name=name if name is not None else _name_from(directory),
@@ -99,12 +100,18 @@ def create(
         base_port=base_port,
         clients=clients,
         protocol=protocol,
-        parameters=parameters,
+        parameters=fitted(parameters or Parameters(), entry),
         form=form_named(form),
         channel=channel_named(channel),
-        tolerates=tolerates,
+        tolerates=entry.tolerates,
         flags=flags,
+        deals=entry.deals,
     )
+
+
+def fitted(parameters: Parameters, entry: Protocol) -> Parameters:
+    """Without what the protocol does not do, so that clients do not wait for it."""
+    return msgspec.structs.replace(parameters, **dict.fromkeys(entry.lacks, False))
 
 
 def parameters_from(settings: Sequence[str], protocol: str = "pbft") -> Parameters:

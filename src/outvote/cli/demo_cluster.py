@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from outvote.cli.cluster import fitted
 from outvote.cli.traitor import NOW
 from outvote.configuration.files import create_cluster
 from outvote.configuration.genesis import ChannelKind, Form, Genesis, Parameters
@@ -114,11 +115,14 @@ class DemoCluster:
             replicas=replicas,
             hosts=[f"127.0.0.1:{port}" for port in free_ports(replicas)],
             clients=clients,
-            parameters=Parameters(view_timeout_ms=500, checkpoint_interval=64, window=128),
+            parameters=fitted(
+                Parameters(view_timeout_ms=500, checkpoint_interval=64, window=128), protocol_named(protocol)
+            ),
             form=form,
             channel=channel,
             protocol=protocol,
             tolerates=protocol_named(protocol).tolerates,
+            deals=protocol_named(protocol).deals,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}
 

@@ -12,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from outvote.configuration.files import load_genesis, load_replica_keys
+from outvote.configuration.files import PartyKeys, load_genesis, load_replica_keys
+from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import machine_of
+from outvote.core.contract import Core
 from outvote.errors import Mistake
 from outvote.host.node import Node
 from outvote.host.voice import Voice
-from outvote.protocols.catalogue import protocol_of_cluster
+from outvote.protocols.catalogue import Protocol, protocol
+from outvote.protocols.honeybadger.keys import Given
 from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
 
@@ -48,18 +51,16 @@ def make_node(
     """A node from a cluster's directory. Raises Mistake; needs a running event loop."""
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
-    entry = protocol_of_cluster(genesis.entry)
+    entry = protocol(genesis.entry)
     if entry.tolerates != genesis.tolerates:
         raise Mistake(
             f"{genesis.protocol} tolerates {entry.tolerates}, and cluster.toml says {genesis.tolerates}: "
             "make the cluster with outvote init"
         )
-    names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
-    parameters = {**{name: getattr(genesis.parameters, name) for name in names}, **genesis.flags}
     return Node(
         genesis,
         keys,
-        core=entry.make(replica, genesis.committee(), parameters),
+        core=core_of(genesis, entry, keys),
         messages=entry.messages,
         records=entry.records,
         sealing=entry.seals,
@@ -70,6 +71,19 @@ def make_node(
         listen=listen,
         voice_of=voice_of,
     )
+
+
+def core_of(genesis: Genesis, entry: Protocol, keys: PartyKeys) -> Core:
+    """Raises Mistake."""
+    names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
+    parameters = {**{name: getattr(genesis.parameters, name) for name in names}, **genesis.flags}
+    if entry.make_with is None:
+        return entry.make(keys.party, genesis.committee(), parameters)
+    if genesis.threshold is None or keys.threshold is None:
+        raise Mistake(f"{entry.name} needs threshold keys; cluster.toml has none: make the cluster with outvote init")
+    public, verification = genesis.threshold.key(), genesis.threshold.verification_keys()
+    given = Given(genesis.identity(), public, verification, keys.threshold.secret)
+    return entry.make_with(keys.party, genesis.committee(), parameters, given)
 
 
 def spare_the_collector() -> None:

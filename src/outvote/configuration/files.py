@@ -2,6 +2,7 @@
 
     DIR/cluster.toml                                       public, the same on every host
     DIR/replica-0/{signing.key,tls.key,tls.crt}            private, on that replica's host only
+    DIR/replica-0/threshold.key                            the same; where the protocol has threshold keys
     DIR/replica-0/data/                                    made by the replica when it first runs
     DIR/client-<name>/{signing.key,tls.key,tls.crt}        private, on that client's host only
 
@@ -32,12 +33,21 @@ from outvote.configuration.genesis import (
     Genesis,
     Parameters,
     ReplicaEntry,
+    ThresholdEntry,
     genesis_from_toml,
     genesis_to_toml,
 )
 from outvote.core.committee import Tolerates
-from outvote.core.quorums import check_size
-from outvote.crypto.keys import SigningKey, generate_signing_key, signing_key_from_pem, signing_key_to_pem
+from outvote.core.quorums import check_size, faults
+from outvote.crypto.keys import (
+    SigningKey,
+    ThresholdSecret,
+    generate_signing_key,
+    signing_key_from_pem,
+    signing_key_to_pem,
+    threshold_secret_from_pem,
+    threshold_secret_to_pem,
+)
 from outvote.errors import Mistake
 from outvote.types import FIRST_CLIENT, PartyId, ReplicaId
 
@@ -46,6 +56,7 @@ CLUSTER_BYTES_MAX: Final = 16 << 20  # 4096 clients and 100 replicas at 900 byte
 KEY_BYTES_MAX: Final = 64 << 10  # a PEM key has 120 to 250 bytes
 
 _SIGNING_KEY: Final = "signing.key"
+_THRESHOLD_KEY: Final = "threshold.key"
 _TLS_KEY: Final = "tls.key"
 _TLS_CERTIFICATE: Final = "tls.crt"
 
@@ -58,6 +69,7 @@ class PartyKeys(msgspec.Struct, frozen=True):
     signing: SigningKey
     tls_key: Path
     tls_certificate: Path
+    threshold: ThresholdSecret | None = None  # of replicas, if the cluster has threshold keys
 
     @property
     def data(self) -> Path:
@@ -80,11 +92,13 @@ def create_cluster(
     channel: ChannelKind = "tls",
     tolerates: Tolerates = "lies",
     flags: Mapping[str, int] | None = None,
+    deals: bool = False,
 ) -> Genesis:
     """Make keys and certificates for everybody, and write the directory.
 
     `hosts`: one entry a replica, each "host" or "host:port"; without it all are on 127.0.0.1. Replica i
-    listens on base_port + i unless its entry says otherwise. Raises Mistake; never overwrites anything.
+    listens on base_port + i unless its entry says otherwise. `deals`: draw threshold keys as well, here, as a trusted
+    dealer. Raises Mistake; never overwrites anything.
     """
     check_size(replicas)
     addresses = _addresses(replicas, hosts, base_port)
@@ -93,6 +107,7 @@ def create_cluster(
     _refuse_to_overwrite(directory, folders)
     keys = [generate_signing_key() for _ in folders]
     minted = [mint_certificate(f"{folder.name} of {name}") for folder in folders]
+    threshold, secrets = _dealt(replicas) if deals else (None, ())
     certificates = [certificate_text(certificate_der(certificate)) for _, certificate in minted]
     genesis = Genesis(
         name=name,
@@ -117,6 +132,7 @@ def create_cluster(
         channel=channel,
         tolerates=tolerates,
         flags=dict(flags or {}),
+        threshold=threshold,
     )
     genesis.check()
     try:
@@ -126,10 +142,21 @@ def create_cluster(
             _write_new(folder / _SIGNING_KEY, signing_key_to_pem(key), 0o600)
             _write_new(folder / _TLS_KEY, tls_key, 0o600)
             _write_new(folder / _TLS_CERTIFICATE, tls_certificate, 0o644)
+        for folder, secret in zip(folders, secrets, strict=False):
+            _write_new(folder / _THRESHOLD_KEY, threshold_secret_to_pem(secret), 0o600)
         _write_new(directory / CLUSTER_FILE, genesis_to_toml(genesis).encode(), 0o644)
     except OSError as error:
         raise Mistake(f"cannot write {error.filename}: {error.strerror}: choose another directory") from None
     return genesis
+
+
+def _dealt(replicas: int) -> tuple[ThresholdEntry, list[ThresholdSecret]]:
+    """The dealer's seed is forgotten when this returns. Raises Mistake where the library for it is not installed."""
+    from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
+
+    public, secrets = threshold.deal(replicas, faults(replicas) + 1, os.urandom(64))
+    entry = ThresholdEntry(public.key.hex(), tuple(one.hex() for one in public.verification))
+    return entry, [ThresholdSecret(secret) for secret in secrets]
 
 
 def load_genesis(directory: Path) -> Genesis:
@@ -151,9 +178,11 @@ def load_replica_keys(directory: Path, replica: ReplicaId, genesis: Genesis | No
             f"cluster.toml names the replicas 0 to {genesis.n - 1}, so there is no replica {replica}"
         )
     entry = genesis.replicas[replica]
-    return _load(
-        replica_directory(directory, replica), genesis, replica, entry.public_key, f"replica {replica}"
-    )
+    folder = replica_directory(directory, replica)
+    keys = _load(folder, genesis, replica, entry.public_key, f"replica {replica}")
+    if genesis.threshold is None:
+        return keys
+    return msgspec.structs.replace(keys, threshold=_load_threshold(folder, f"replica {replica}"))
 
 
 def load_client_keys(directory: Path, name: str | None = None, genesis: Genesis | None = None) -> PartyKeys:
@@ -205,6 +234,16 @@ def _load(folder: Path, genesis: Genesis, party: PartyId, public_key: str, whose
     if not fits:
         raise Mistake(f"{tls_key} is not the key of the certificate beside it: {another}")
     return PartyKeys(party, folder, signing, tls_key, tls_certificate)
+
+
+def _load_threshold(folder: Path, whose: str) -> ThresholdSecret:
+    """Whether it belongs to the public key is checked by who knows the groups: see protocols/catalogue.py."""
+    path = folder / _THRESHOLD_KEY
+    pem = _read(path, KEY_BYTES_MAX, f"copy the directory {folder.name} to the host of {whose}", private=True)
+    try:
+        return threshold_secret_from_pem(pem)
+    except Mistake as error:
+        raise Mistake(f"{path} is {error}: restore it from where it was made") from None
 
 
 def _addresses(replicas: int, hosts: Sequence[str] | None, base_port: int) -> list[tuple[str, int]]:

@@ -32,6 +32,9 @@ ChannelKind = Literal["tls", "plain"]
 FORMS: Final[tuple[Form, ...]] = ("signatures", "authenticators")
 CHANNELS: Final[tuple[ChannelKind, ...]] = ("tls", "plain")
 
+THRESHOLD_KEY_BYTES: Final = 48  # a point of G1 of BLS12-381, compressed
+THRESHOLD_VERIFICATION_BYTES: Final = 96  # of G2
+
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}")  # becomes a directory's name, so no slash
 _MACHINE: Final = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
@@ -112,6 +115,27 @@ class ReplicaEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     machine: str = ""
 
 
+class ThresholdEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The public half of threshold keys, in hexadecimal: points of BLS12-381. A client needs none of it."""
+
+    public_key: str
+    verification: tuple[str, ...]  # each replica's own
+
+    def key(self) -> bytes:
+        return bytes.fromhex(self.public_key)
+
+    def verification_keys(self) -> tuple[bytes, ...]:
+        return tuple(map(bytes.fromhex, self.verification))
+
+    def check(self, replicas: int) -> None:
+        """Raises Mistake. Whether they are points is looked at where the library for it is: by replicas."""
+        if len(self.verification) != replicas:
+            raise Mistake(f"threshold.verification needs a key a replica, {replicas}, not {len(self.verification)}")
+        _check_digits("threshold.public_key", self.public_key, THRESHOLD_KEY_BYTES)
+        for number, text in enumerate(self.verification):
+            _check_digits(f"threshold.verification of replica {number}", text, THRESHOLD_VERIFICATION_BYTES)
+
+
 class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One client: its signing key (hex) and its TLS certificate (base64 of DER)."""
 
@@ -137,6 +161,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # What replicas may do wrong without breaking the cluster: the protocol's word, told to clients.
     tolerates: Tolerates = "lies"
     flags: dict[str, int] = {}  # what only this protocol has; see its README
+    threshold: ThresholdEntry | None = None  # for protocols whose replicas decrypt or toss coins together
 
     @property
     def entry(self) -> str:
@@ -195,6 +220,11 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (self.form, self.channel, self.session_key_seconds),
             *((self.tolerates,) if self.tolerates != "lies" else ()),
             *((sorted(self.flags.items()),) if self.flags else ()),
+            *(
+                (("threshold", self.threshold.key(), self.threshold.verification_keys()),)
+                if self.threshold is not None
+                else ()
+            ),
         )
         return sha256(msgspec.msgpack.encode(values)).digest()
 
@@ -233,6 +263,8 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _check_name(f"client {client.id}", client.name)
             _between("the id of a client", client.id, FIRST_CLIENT, LAST_CLIENT, "smaller ones are replicas'")
             _check_keys(f"client {client.name}", client.public_key, client.certificate)
+        if self.threshold is not None:
+            self.threshold.check(len(self.replicas))
         self._check_distinct()
         self.parameters.check()
 
@@ -275,6 +307,8 @@ def _told(genesis: Genesis) -> dict[str, Any]:
         del fields["tolerates"]
     if not genesis.flags:
         del fields["flags"]
+    if genesis.threshold is None:
+        del fields["threshold"]
     return fields
 
 
@@ -303,6 +337,11 @@ def _check_keys(whose: str, public_key: str, certificate: str) -> None:
         certificate_from_text(certificate)
     except Mistake as error:
         raise Mistake(f"the certificate of {whose} is {error}") from None
+
+
+def _check_digits(what: str, text: str, size: int) -> None:
+    if not re.fullmatch(rf"[0-9a-fA-F]{{{2 * size}}}", text):
+        raise Mistake(f"{what} is no key: it has {2 * size} digits 0-9, a-f")
 
 
 def _distinct(what: str, values: Iterable[str]) -> None:

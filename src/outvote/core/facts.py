@@ -32,3 +32,4 @@ class Facts(NamedTuple):
     crypto: str
     timing: str  # what it needs of the network, and for what
     client: str  # when a client believes an answer
+    by_chance: bool = False  # coins are tossed on the way: `delays` is a mean

@@ -5,6 +5,9 @@ A private key never appears in a repr, an error text or a pickle.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 from typing import Final, NoReturn
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -25,6 +28,11 @@ from outvote.errors import Mistake
 
 SEED_BYTES: Final = 32
 PUBLIC_KEY_BYTES: Final = 32
+THRESHOLD_SECRET_BYTES: Final = 32
+
+_THRESHOLD_PEM: Final = re.compile(
+    rb"\s*-----BEGIN OUTVOTE THRESHOLD KEY-----\s+([A-Za-z0-9+/=]{44})\s+-----END OUTVOTE THRESHOLD KEY-----\s*"
+)
 
 
 class SigningKey:
@@ -41,6 +49,41 @@ class SigningKey:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a signing key is never pickled: store it with signing_key_to_pem")
+
+
+class ThresholdSecret:
+    """What one replica holds of threshold keys: 32 bytes, which mean something to crypto/threshold.py alone."""
+
+    __slots__ = ("secret",)
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != THRESHOLD_SECRET_BYTES:
+            raise Mistake(f"a threshold secret has {THRESHOLD_SECRET_BYTES} bytes, not {len(secret)}")
+        self.secret = secret
+
+    def __repr__(self) -> str:
+        return "ThresholdSecret()"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a threshold secret is never pickled: store it with threshold_secret_to_pem")
+
+
+def threshold_secret_to_pem(secret: ThresholdSecret) -> bytes:
+    """No standard names such a key, so the label is ours; not encrypted, as the others."""
+    body = base64.b64encode(secret.secret)
+    return b"-----BEGIN OUTVOTE THRESHOLD KEY-----\n" + body + b"\n-----END OUTVOTE THRESHOLD KEY-----\n"
+
+
+def threshold_secret_from_pem(pem: bytes) -> ThresholdSecret:
+    """Raises Mistake if `pem` is not what `threshold_secret_to_pem` makes."""
+    found = _THRESHOLD_PEM.fullmatch(pem)
+    try:
+        secret = base64.b64decode(found[1], validate=True) if found is not None else b""
+    except binascii.Error:
+        secret = b""
+    if len(secret) != THRESHOLD_SECRET_BYTES:
+        raise Mistake("not a threshold key of outvote in PEM form")
+    return ThresholdSecret(secret)
 
 
 def generate_signing_key() -> SigningKey:

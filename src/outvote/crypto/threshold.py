@@ -27,10 +27,14 @@ from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_encrypt,
 )
 from nacl.exceptions import CryptoError
-from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
 
 from outvote.errors import Lie, Mistake
 from outvote.types import ReplicaId
+
+try:
+    from py_arkworks_bls12381 import GT, G1Point, G2Point, Scalar
+except ImportError as missing:
+    raise Mistake("threshold keys need a library: pip install 'outvote[threshold]'") from missing
 
 # Domains of the hashes into the groups: RFC 9380 wants one for each use.
 _COIN: Final = b"OUTVOTE-V01-COIN-BLS12381G1_XMD:SHA-256_SSWU_RO_"
@@ -75,6 +79,17 @@ def _evaluate(coefficients: Sequence[Scalar], at: Scalar) -> Scalar:
     return total
 
 
+def public_of(threshold: int, key: bytes, verification: Sequence[bytes]) -> Public:
+    """Out of a configuration. Raises Mistake unless they are points, of one polynomial of degree threshold - 1."""
+    try:
+        _g1(key)
+        for one in verification:
+            _g2(one)
+    except Lie as error:
+        raise Mistake(f"the public threshold keys are wrong ({error}): copy cluster.toml again") from error
+    return Public(threshold, key, tuple(verification))
+
+
 class Keys:
     """The points of one dealing, decoded once and checked."""
 
@@ -83,7 +98,10 @@ class Keys:
         self.threshold = public.threshold
         self.key = _g1(public.key)
         self.verification = [_g2(one) for one in public.verification]
-        self.secret = Scalar.from_be_bytes(secret)
+        try:
+            self.secret = Scalar.from_be_bytes(secret)
+        except ValueError as error:
+            raise Mistake(f"the threshold secret of replica {me} is no number below the group's order") from error
         if self.verification[me] != G2Point() * self.secret:
             raise Mistake(f"the threshold secret of replica {me} does not belong to its public key: deal again")
 

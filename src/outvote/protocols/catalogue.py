@@ -20,11 +20,12 @@ from outvote.protocols.generals import dispatches as generals_dispatches
 from outvote.protocols.generals import facts as generals_facts
 from outvote.protocols.generals import insight as generals_insight
 from outvote.protocols.generals.service import GeneralsCore
+from outvote.protocols.honeybadger import facts as honeybadger_facts
 from outvote.protocols.honeybadger import insight as honeybadger_insight
 from outvote.protocols.honeybadger import lies as honeybadger_lies
 from outvote.protocols.honeybadger import records as honeybadger_records
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
-from outvote.protocols.honeybadger.keys import Drawn
+from outvote.protocols.honeybadger.keys import Drawn, Given, real_keys
 from outvote.protocols.honeybadger.keys import Keys as HoneyBadgerKeys
 from outvote.protocols.honeybadger.messages import MESSAGES as HONEYBADGER_MESSAGES
 from outvote.protocols.honeybadger.replica import HoneyBadgerReplica
@@ -112,6 +113,9 @@ class Protocol(NamedTuple):
     flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
     deals: bool = False  # a dealer draws keys of threshold cryptography, in simulated clusters from the run's seed
+    # How a real cluster's replica is made of the keys that it was given, where `deals` says that there are some.
+    make_with: Callable[[ReplicaId, Committee, Mapping[str, int], Given], Core] | None = None
+    lacks: tuple[str, ...] = ()  # of the genesis's parameters that are on or off: what this protocol does not do
     swarm_sizes: tuple[int, ...] = ()  # that the swarm draws from, where its usual ones take too many messages
 
     @property
@@ -247,8 +251,6 @@ RAFT: Final = Protocol(
     facts=raft_facts.RAFT,
 )
 
-PROTOCOLS: Final[Mapping[str, Protocol]] = {one.name: one for one in (PBFT, PBFT_AUTHENTICATORS, RAFT)}
-
 
 def _make_generals(
     me: ReplicaId, committee: Committee, parameters: Mapping[str, int], signed: bool
@@ -305,14 +307,26 @@ SYNCHRONOUS: Final[Mapping[str, Protocol]] = {one.name: one for one in (GENERALS
 
 
 def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:
-    """With keys dealt from a seed, for simulated clusters: stand-ins, or with `real_threshold` those of BLS12-381. Of
-    parameters that belong to protocols with a leader or a clock, only how often to ask is taken."""
+    """With keys dealt from a seed, for simulated clusters: stand-ins, or with `real_threshold` those of BLS12-381."""
+    seed = parameters.get("dealer_seed", 0)
+    keys = _keys_of_a_seed if parameters.get("real_threshold") else _stand_in_keys
+    return _honeybadger(me, committee, parameters, keys(me, committee, seed))
+
+
+def _make_honeybadger_with(
+    me: ReplicaId, committee: Committee, parameters: Mapping[str, int], given: Given
+) -> Patient:
+    return _honeybadger(me, committee, parameters, real_keys(me, committee, given))
+
+
+def _honeybadger(
+    me: ReplicaId, committee: Committee, parameters: Mapping[str, int], keys: HoneyBadgerKeys
+) -> Patient:
+    """Of parameters that belong to protocols with a leader or a clock, only how often to ask is taken."""
     names = HoneyBadgerConfig.__struct_fields__
     config = HoneyBadgerConfig(**{name: parameters[name] for name in names if name in parameters})
-    seed = parameters.get("dealer_seed", 0)
-    keys = _real_keys if parameters.get("real_threshold") else _stand_in_keys
     interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
-    return Patient(HoneyBadgerReplica(me, committee, config, keys(me, committee, seed)), interval_ns, 10 * interval_ns)
+    return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
 
 
 def _stand_in_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
@@ -321,16 +335,13 @@ def _stand_in_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadge
     return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
 
 
-def _real_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
+def _keys_of_a_seed(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
     """Raises Mistake where their library is not installed."""
-    try:
-        from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
-    except ImportError as error:
-        raise Mistake("real threshold keys need a library: pip install 'outvote[threshold]'") from error
+    from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
+
     public, secrets = threshold.deal(committee.n, committee.weak, seed.to_bytes(threshold.SECRET_BYTES, "big"))
-    own = threshold.Keys(public, me, secrets[me])
-    coin, encryption = threshold.ThresholdCoin(own), threshold.ThresholdEncryption(own)
-    return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
+    given = Given(b"simulated cluster", public.key, public.verification, secrets[me])
+    return real_keys(me, committee, given)._replace(entropy=Drawn(seed, me))
 
 
 HONEYBADGER: Final = Protocol(
@@ -366,12 +377,15 @@ HONEYBADGER: Final = Protocol(
     ),
     expected_marks=honeybadger_records.MARKS,
     deals=True,
+    make_with=_make_honeybadger_with,
+    lacks=("tentative", "reads"),
+    facts=honeybadger_facts.HONEYBADGER,
     swarm_sizes=(4, 4, 4, 4, 5, 7),
 )
 
-# Not for real clusters yet: the simulator alone runs them.
-SIMULATED_ONLY: Final[Mapping[str, Protocol]] = {"honeybadger": HONEYBADGER}
-SIMULATED: Final[Mapping[str, Protocol]] = {**PROTOCOLS, **SIMULATED_ONLY}
+PROTOCOLS: Final[Mapping[str, Protocol]] = {
+    one.name: one for one in (PBFT, PBFT_AUTHENTICATORS, RAFT, HONEYBADGER)
+}
 
 # Also of algorithms that replicate nothing: the generals agree on one order.
 FACTS: Final[Mapping[str, Facts]] = {
@@ -383,17 +397,7 @@ FACTS: Final[Mapping[str, Facts]] = {
 
 def protocol(name: str) -> Protocol:
     """Raises Mistake if there is none of this name."""
-    found = SIMULATED.get(name)
+    found = PROTOCOLS.get(name)
     if found is None:
         raise Mistake(f"there is no protocol {name!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
     return found
-
-
-def protocol_of_cluster(name: str) -> Protocol:
-    """The same for real clusters. Raises Mistake also for those that only the simulator runs."""
-    if name in SIMULATED_ONLY:
-        raise Mistake(
-            f"{name} runs in the simulator only so far: try `outvote simulate --protocol {name}`, or choose one of"
-            f" {', '.join(sorted(PROTOCOLS))} for a cluster"
-        )
-    return protocol(name)

@@ -1,6 +1,7 @@
 """What one replica is given besides its number: its part of the threshold keys, and chance.
 
-Chance is an argument: a protocol tosses no coins of its own. `Drawn` draws from a seed, as the simulator wants it.
+Chance is an argument: a protocol tosses no coins of its own. `Drawn` draws from a seed, as the simulator wants it;
+`Derived` from what only this replica knows.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from outvote.broadcast.coin import Coin
 from outvote.broadcast.threshold_encryption import Cryptosystem
+from outvote.core.committee import Committee
 from outvote.types import Position, ReplicaId
 
 
@@ -29,6 +31,16 @@ class Drawn:
         return blake2s(epoch.to_bytes(8, "big") + purpose, key=self._key).digest()
 
 
+class Derived:
+    """From a secret of 32 bytes: the same again after a restart, without another file."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._key = blake2s(secret, person=b"entropy").digest()
+
+    def draw(self, epoch: Position, purpose: bytes) -> bytes:
+        return blake2s(epoch.to_bytes(8, "big") + purpose, key=self._key).digest()
+
+
 class Keys(NamedTuple):
     """One replica's part."""
 
@@ -36,3 +48,22 @@ class Keys(NamedTuple):
     encryption: Cryptosystem
     entropy: Entropy
     cluster: bytes  # bound into the names of coins and the labels of ciphertexts
+
+
+class Given(NamedTuple):
+    """The same as a configuration and a key file hold it, not looked at yet."""
+
+    cluster: bytes  # the genesis's identity
+    public: bytes
+    verification: tuple[bytes, ...]
+    secret: bytes
+
+
+def real_keys(me: ReplicaId, committee: Committee, given: Given) -> Keys:
+    """Raises Mistake if they do not belong together, or where their library (the extra `threshold`) is missing."""
+    from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
+
+    public = threshold.public_of(committee.weak, given.public, given.verification)
+    own = threshold.Keys(public, me, given.secret)
+    coin, encryption = threshold.ThresholdCoin(own), threshold.ThresholdEncryption(own)
+    return Keys(coin, encryption, Derived(given.secret), given.cluster)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from outvote.errors import Mistake
-from outvote.protocols.catalogue import SIMULATED
+from outvote.protocols.catalogue import PROTOCOLS
 from outvote.simulator.adversaries.amnesiac import Amnesiac
 from outvote.simulator.adversaries.babbler import Babbler
 from outvote.simulator.adversaries.bad_seals import BadSeals
@@ -104,7 +104,7 @@ GENERAL: Final[Mapping[str, type[Behaviour]]] = {
 
 BEHAVIOURS: Final[dict[str, Kind]] = {
     **GENERAL,
-    **{name: partial(InOtherWords, name=name) for protocol in SIMULATED.values() for name in protocol.lies},
+    **{name: partial(InOtherWords, name=name) for protocol in PROTOCOLS.values() for name in protocol.lies},
 }
 
 # What takes an argument. `mutate` cannot do without one: a campaign plans it, a swarm does not draw it.
@@ -115,7 +115,7 @@ WITH_ARGUMENT: Final[Mapping[str, Callable[[Powers, str], Behaviour]]] = {
 
 def names_for(protocol: str) -> list[str]:
     """The behaviours that mean something in this protocol."""
-    return sorted((*GENERAL, *SIMULATED[protocol].lies))
+    return sorted((*GENERAL, *PROTOCOLS[protocol].lies))
 
 
 def told_of(name: str) -> str:
@@ -124,7 +124,7 @@ def told_of(name: str) -> str:
     if kind is not None:
         text = sys.modules[kind.__module__].__doc__
     else:
-        lies = next(protocol.lies for protocol in SIMULATED.values() if name in protocol.lies)
+        lies = next(protocol.lies for protocol in PROTOCOLS.values() if name in protocol.lies)
         lie = lies[name]
         alone = sum(one.__module__ == lie.__module__ for one in lies.values()) == 1
         text = sys.modules[lie.__module__].__doc__ if alone else lie.__doc__

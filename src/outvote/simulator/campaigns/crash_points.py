@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from outvote.errors import Mistake
-from outvote.protocols.catalogue import SIMULATED, Protocol
+from outvote.protocols.catalogue import PROTOCOLS, Protocol
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, Nanos, ReplicaId
@@ -68,8 +68,8 @@ def calm_plan(protocol: Protocol) -> Plan:
 def boundaries(name: str) -> tuple[tuple[Nanos, ...], ...]:
     """When each port call of each replica was in the calm run, until the world healed; the same in every process.
     Raises Violation if even that run breaks an invariant."""
-    plan = calm_plan(SIMULATED[name])
-    world = World(plan, SIMULATED[name])
+    plan = calm_plan(PROTOCOLS[name])
+    world = World(plan, PROTOCOLS[name])
     world.run()
     return tuple(tuple(at for at in replica.port_calls if at < plan.faults_end) for replica in world.replicas)
 
