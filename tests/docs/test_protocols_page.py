@@ -141,7 +141,7 @@ def test_a_decision_takes_what_the_table_says(name: str, f: int) -> None:
     assert calm.answered
     assert calm.messages == facts.messages.of(n)
     assert calm.signatures == facts.signatures.of(n)
-    if facts.by_chance:  # one run's standard deviation is about 7 delays, of 16 runs' mean a quarter of that, of 8 a third
+    if facts.by_chance:  # one run's standard deviation is about 7 delays, that of 8 runs' mean 2.5
         runs = [Counted(name, n, coins=coins).delays / MILLISECOND for coins in range(16 // f)]
         assert abs(sum(runs) / len(runs) - facts.delays.of(n)) < 4
     else:
