@@ -330,8 +330,10 @@ def test_one_decision_takes_as_many_messages_as_the_formula_says(name: str) -> N
         assert [after - before for after, before in zip(delivered_by_then, delivered, strict=True)] == [1] * n
 
 
-@pytest.mark.parametrize("name", sorted(PROTOCOLS))
-@pytest.mark.parametrize("seed", range(500, 520))
+SWARM = [(name, seed) for name in NAMES for seed in range(500, 500 + (3 if PROTOCOLS[name].deals else 20))]
+
+
+@pytest.mark.parametrize(("name", "seed"), SWARM)
 def test_a_short_swarm(name: str, seed: int) -> None:
     result = run_seed(name, seed)
     assert result.ok, result.violation
