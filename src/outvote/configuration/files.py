@@ -135,19 +135,29 @@ def create_cluster(
         threshold=threshold,
     )
     genesis.check()
+    _write(directory, genesis, list(zip(folders, keys, minted, strict=True)), secrets)
+    return genesis
+
+
+def _write(
+    directory: Path,
+    genesis: Genesis,
+    parties: Sequence[tuple[Path, SigningKey, tuple[bytes, bytes]]],
+    secrets: Sequence[ThresholdSecret],
+) -> None:
+    """`parties`: folder, signing key, TLS key and certificate; replicas first. `secrets`: of the replicas, or empty."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for folder, key, (tls_key, tls_certificate) in zip(folders, keys, minted, strict=True):
+        for folder, key, (tls_key, tls_certificate) in parties:
             folder.mkdir(mode=0o700)
             _write_new(folder / _SIGNING_KEY, signing_key_to_pem(key), 0o600)
             _write_new(folder / _TLS_KEY, tls_key, 0o600)
             _write_new(folder / _TLS_CERTIFICATE, tls_certificate, 0o644)
-        for folder, secret in zip(folders, secrets, strict=False):
+        for (folder, *_), secret in zip(parties, secrets, strict=False):
             _write_new(folder / _THRESHOLD_KEY, threshold_secret_to_pem(secret), 0o600)
         _write_new(directory / CLUSTER_FILE, genesis_to_toml(genesis).encode(), 0o644)
     except OSError as error:
         raise Mistake(f"cannot write {error.filename}: {error.strerror}: choose another directory") from None
-    return genesis
 
 
 def _dealt(replicas: int) -> tuple[ThresholdEntry, list[ThresholdSecret]]:
