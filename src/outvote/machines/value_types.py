@@ -8,8 +8,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import typing
-from collections.abc import Mapping, MutableMapping
-from typing import Annotated, Any, Final, cast
+from collections.abc import Callable, Mapping, MutableMapping
+from functools import lru_cache, wraps
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import inspect as shapes
@@ -18,6 +19,10 @@ from outvote.errors import Mistake
 from outvote.machines.operations import NESTING_MAX
 
 _encode = msgspec.msgpack.Encoder().encode
+
+T = TypeVar("T")
+
+KINDS_MAX: Final = 256  # types that are remembered: those of some dozen classes
 
 _FLOATS: Final = (
     "floats are refused because replicas on different machines may round differently and then disagree: "
@@ -101,6 +106,21 @@ def _walk_fields(
         _walk(field.type, facts, floats, f"{where} ({shape.cls.__name__}.{field.name})", (*path, shape.cls))
 
 
+def _remembered(asked: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Whoever makes a machine asks again what its class's types are. One without a hash is looked at anew."""
+    kept = lru_cache(maxsize=KINDS_MAX)(asked)
+
+    @wraps(asked)
+    def ask(kind: Any) -> T:
+        try:
+            return kept(kind)
+        except TypeError:
+            return asked(kind)
+
+    return ask
+
+
+@_remembered
 def dict_types(kind: Any) -> tuple[Any, Any] | None:
     """The types of keys and values, if this is the type of a dict whose keys are equal only where their encodings are;
     a bool in the place of an int apart."""
@@ -122,15 +142,16 @@ def _plain(shape: shapes.Type) -> bool:
     return isinstance(shape, (shapes.IntType, shapes.StrType, shapes.BytesType, shapes.EnumType, shapes.LiteralType))
 
 
-def mutable_kinds(kind: Any) -> list[type]:
+@_remembered
+def mutable_kinds(kind: Any) -> tuple[type, ...]:
     """The classes of everything in a value of this type that can be changed in place; `object` if nobody can tell."""
     try:
         shape = shapes.type_info(kind)
     except (TypeError, NameError, ValueError):
-        return [object]
+        return (object,)
     found: dict[type, None] = {}
     _walk_mutable(shape, found, ())
-    return [*found]
+    return tuple(found)
 
 
 _MUTABLE_SHAPES: Final[tuple[tuple[type[shapes.Type], type], ...]] = (

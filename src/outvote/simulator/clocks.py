@@ -28,7 +28,8 @@ class SkewedClock:
         if self.frozen:
             return self._base
         elapsed = self._time() - self._since
-        return self._base + elapsed + elapsed * self.drift_ppm // 1_000_000
+        drift = self.drift_ppm
+        return self._base + elapsed + (elapsed * drift // 1_000_000 if drift else 0)
 
     def wall(self) -> Nanos:
         return WALL_START_NS + (self._time() if self._is_disciplined else self.now()) + self.offset_ns

@@ -25,6 +25,7 @@ class Rounds:
         self._codec = codec
         self._now = now
         self._splits = [_Split(split) for split in plan.splits]
+        self._of_round: dict[int, list[_Split]] = {}
         self._at = [0] * (plan.n + len(plan.twins))  # the latest round that a place has spoken in
         self._body = b""
         self._round: int | None = None  # of _body
@@ -43,8 +44,11 @@ class Rounds:
         number = self._at[sender] if self._round is None else self._round
         now = self._now()
         passes = True
-        for split in self._splits:
-            if split.first <= number <= split.last and not split.lets_pass(sender, receiver, now):
+        splits = self._of_round.get(number)
+        if splits is None:
+            splits = self._of_round[number] = [one for one in self._splits if one.first <= number <= one.last]
+        for split in splits:
+            if not split.lets_pass(sender, receiver, now):
                 passes = False  # and go on: other splits of this round may begin with this message
         return passes
 

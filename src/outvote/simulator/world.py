@@ -62,7 +62,7 @@ class ScheduledCommittee(Committee):
         self._leaders = leaders
 
     def leader(self, view: View) -> ReplicaId:
-        return self._leaders[view] if 0 <= view < len(self._leaders) else super().leader(view)
+        return self._leaders[view] if 0 <= view < len(self._leaders) else view % self.n
 
 
 class World:
@@ -75,7 +75,10 @@ class World:
         self.plan = plan
         self.protocol = protocol
         self.now: Nanos = 0
-        self.committee = ScheduledCommittee(plan.n, plan.leaders, protocol.tolerates)
+        self.committee = (
+            ScheduledCommittee(plan.n, plan.leaders, protocol.tolerates) if plan.leaders
+            else Committee(plan.n, protocol.tolerates)
+        )
         self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self.registry = self._make_registry()
         self.liars: set[PartyId] = {replica for replica, _ in plan.liars}
@@ -166,7 +169,7 @@ class World:
 
     def after(self, delay: Nanos, action: Callable[[], None]) -> None:
         self._scheduled += 1
-        heapq.heappush(self._heap, (self.now + max(0, delay), self._scheduled, action))
+        heapq.heappush(self._heap, (self.now + delay if delay > 0 else self.now, self._scheduled, action))
 
     def log(self, who: str, what: str) -> None:
         """One line of the trace."""
@@ -209,9 +212,10 @@ class World:
         self._judge_history()
 
     def _go_on(self) -> None:
-        while self._heap and not self._done():
-            self.now, _, action = heapq.heappop(self._heap)
-            if self.now > self.plan.deadline or self.events > EVENTS_MAX:
+        heap, next_event, deadline = self._heap, heapq.heappop, self.plan.deadline
+        while heap and not (self.healed and self._done()):
+            self.now, _, action = next_event(heap)
+            if self.now > deadline or self.events > EVENTS_MAX:
                 raise Violation("liveness", self._stuck())
             self.events += 1
             action()

@@ -36,7 +36,7 @@ ANSWERED_SLOTS_MAX = 32
 
 def send_status(state: State) -> None:
     phases = bytearray()
-    for position in range(state.delivered + 1, state.delivered + 1 + PHASES_MAX):
+    for position in range(state.delivered + 1, min(state.delivered + PHASES_MAX, state.high) + 1):
         slot = state.slots.get(position)
         phases.append(phase_of(slot) if slot is not None else 0)
     while phases and not phases[-1]:
@@ -88,7 +88,7 @@ def answer_slots(state: State, sender: ReplicaId, message: Status) -> None:
     same_view = message.active and state.active and message.view == state.view
     size = 0
     first = max(message.delivered, state.low) + 1
-    for position in range(first, first + ANSWERED_SLOTS_MAX):
+    for position in range(first, min(first + ANSWERED_SLOTS_MAX, state.high + 1)):
         slot = state.slots.get(position)
         if slot is None:
             continue

@@ -111,9 +111,9 @@ def plan_of(protocol: Protocol, scenario: Scenario, seed: int, loss: float = 0.0
 def draw(number: int) -> Scenario:
     """The random scenario of this number."""
     rng = Random(f"twins {number}")
-    n = 7 if rng.random() < 0.06 else 4  # seven with two copies cost five times as much
+    n = 7 if rng.random() < 0.03 else 4  # seven with two copies cost four times as much
     twins = tuple(sorted(rng.sample(range(n), rng.randint(1, quorums.faults(n)))))
-    count = min(rng.randint(4, ROUNDS_MAX), rng.randint(4, ROUNDS_MAX))  # long ones find more, and cost more
+    count = min(rng.randint(4, ROUNDS_MAX) for _ in range(4))  # long ones find more, and cost more
     parts_max = rng.choice((2, 2, 3))
     while True:
         rounds: list[Round] = []
