@@ -46,7 +46,7 @@ def test_it_ends_unless_a_majority_answers() -> None:
 
 def test_it_ends_when_it_is_handed_over() -> None:
     steps = leased()
-    assert steps.cores[0].hand_over(1)
+    assert not steps.cores[0].hand_over(1)
     assert not holds(steps)
 
 

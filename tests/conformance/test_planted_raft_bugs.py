@@ -42,6 +42,7 @@ SWARM: Final[dict[str, int]] = {
     "leader_counts_what_is_not_durable": 4,
     "snapshot_without_its_term": 10,
     "refusal_of_a_pre_vote_without_its_term": 29,  # 67
+    "age_counted_from_the_answer": 0,
 }
 
 

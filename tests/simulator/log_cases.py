@@ -87,3 +87,22 @@ def acknowledged_and_overwritten(stage: Any) -> Sequence[Event]:
         *begun(stage), *held, ("delivered", 0, delivery(1), [], b""), ("answered", 1 << 16, answer),
         *wrote(1, 0, entry(2, time=2)), ("healed",),
     ]
+
+
+def younger_than_it_is(stage: Any) -> Sequence[Event]:
+    """Its state of position 4 held all that was answered at 10, and not what was at 20."""
+    turn = replica(1)
+    core = turn.core
+
+    def at(now: int, known: tuple[Position, int] | None) -> Event:
+        def act() -> None:
+            core.now, core.known_at = now, known
+
+        return (act,)
+
+    turned = "turned", 1, turn, True
+    return [
+        *begun(stage), ("started", 1), ("answered", 1 << 16, SimpleNamespace(position=4)), at(10, None), turned,
+        ("answered", 1 << 16, SimpleNamespace(position=5)), at(20, None), turned, at(30, (4, 10)), turned,
+        at(40, (5, 20)), turned, at(50, (4, 20)), turned,
+    ]

@@ -54,6 +54,7 @@ from outvote.simulator.checkers.reference import Reference
 from outvote.simulator.checkers.reply_table import ReplyTable
 from outvote.simulator.checkers.snapshots import Snapshots
 from outvote.simulator.checkers.stable_states import StableStates
+from outvote.simulator.checkers.staleness import Staleness
 from outvote.simulator.checkers.storms import Storms
 from outvote.simulator.checkers.validity import Validity
 from outvote.simulator.checkers.violation import Violation
@@ -542,6 +543,7 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Bounds, "bounded memory", bounded_memory),
     (Durability, "durability", durability),
     (Durability, "vouched state lost", vouched_state_lost),
+    (Staleness, "stale read", log_cases.younger_than_it_is),
     (Logs, "two leaders", log_cases.two_leaders),
     (Logs, "log matching", log_cases.other_entry_of_a_term),
     (Logs, "log matching", log_cases.other_prefix_of_an_entry),

@@ -10,10 +10,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -22,6 +22,7 @@ from outvote.cli.cluster import clients_present
 from outvote.client.aio import Answer, Client
 from outvote.client.receipts import RECEIPT_BYTES_MAX, Receipt
 from outvote.client.session import SessionConfig
+from outvote.client.stale import Stale
 from outvote.configuration.files import load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
@@ -31,7 +32,9 @@ from outvote.machines.key_value import LIST_MAX, KeyValueStore
 from outvote.machines.machine import StateMachine
 from outvote.machines.operations import decode_outcome
 from outvote.storage.files import lock
-from outvote.types import FIRST_CLIENT, SECOND
+from outvote.types import FIRST_CLIENT, SECOND, ReplicaId
+
+T = TypeVar("T")
 
 _LOCK_RETRY_S: Final = 0.02
 _TIMEOUT_MAX_S: Final = 86_400.0
@@ -64,6 +67,35 @@ def get(settings: Settings, key: str) -> int:
     else:
         print(entry.value)
     return endings.DONE
+
+
+def get_stale(
+    settings: Settings, key: str, within_s: float | None, replica: ReplicaId | None, version: bool
+) -> int:
+    """What one replica has, and how old it is at most."""
+    if within_s is None:
+        raise Mistake("--replica goes with --stale: say how many seconds old an answer may be")
+    if settings.receipt is not None:
+        raise Mistake("--receipt does not go with --stale: one replica's word proves nothing")
+    machine, seconds = _store(settings), within_s
+
+    async def read(client: Client) -> Stale:
+        return await client.read_stale("get", key, within_s=seconds, replica=replica)
+
+    stale = _run(settings, machine, read)
+    entry, age_s = stale.value, stale.age_ns / SECOND
+    found = 0 if entry is None else entry.version
+    if settings.as_json:
+        value = None if entry is None else entry.value
+        _print_json(
+            key=key, value=value, version=found, position=stale.position, replica=stale.replica, age_s=round(age_s, 6)
+        )
+    elif entry is None and not version:
+        endings.complain(f"there was no key {key!r}: replica {stale.replica}, at most {age_s:.3f} s ago")
+    else:
+        print(found if version else entry.value)
+        endings.complain(f"replica {stale.replica}, at most {age_s:.3f} s ago, position {stale.position}")
+    return endings.DONE if entry is not None or version else endings.NEGATIVE
 
 
 def version_of(settings: Settings, key: str) -> int:
@@ -218,7 +250,7 @@ def _call(settings: Settings, machine: type[StateMachine], command: str, values:
     describe(machine).encode(command, values)  # a wrong argument is told before anybody is asked
     proof = _Proof(settings.receipt) if settings.receipt is not None else None
     try:
-        answer = asyncio.run(_submit(settings, machine, command, values))
+        answer = _run(settings, machine, lambda client: client.submit(command, *values))
         if proof is not None:
             proof.keep(answer.receipt)
     finally:
@@ -227,16 +259,22 @@ def _call(settings: Settings, machine: type[StateMachine], command: str, values:
     return answer
 
 
-async def _submit(
-    settings: Settings, machine: type[StateMachine], command: str, values: Sequence[Any]
-) -> Answer:
+def _run(
+    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]]
+) -> T:
+    return asyncio.run(_connected(settings, machine, act))
+
+
+async def _connected(
+    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]]
+) -> T:
     genesis = load_genesis(settings.cluster)
     keys = load_client_keys(settings.cluster, _client_name(settings, genesis), genesis)
     timeout_ns = int(settings.timeout_s * SECOND)
     with _alone(keys.directory, settings.timeout_s):
         config = SessionConfig(first_number=time.time_ns() // 1000, timeout_ns=timeout_ns)
         async with await Client.connect(genesis, None, machine, keys=keys, config=config) as client:
-            return await client.submit(command, *values)
+            return await act(client)
 
 
 def _client_name(settings: Settings, genesis: Genesis) -> str | None:

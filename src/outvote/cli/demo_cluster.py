@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -105,7 +106,7 @@ class DemoCluster:
 
     def __init__(
         self, directory: Path, clients: list[str], form: Form = "signatures", channel: ChannelKind = "tls",
-        protocol: str = "pbft", replicas: int = N,
+        protocol: str = "pbft", replicas: int = N, flags: Mapping[str, int] | None = None,
     ) -> None:
         self.directory = directory
         self.genesis: Genesis = create_cluster(
@@ -123,6 +124,7 @@ class DemoCluster:
             protocol=protocol,
             tolerates=protocol_named(protocol).tolerates,
             deals=protocol_named(protocol).deals,
+            flags=flags,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}
 

@@ -249,11 +249,20 @@ def get(
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
     receipt: ReceiptFile = None,
+    stale: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Raft: one replica's word, at most so old; learners first. Says how old."),
+    ] = None,
+    replica: Annotated[
+        int | None, typer.Option("--replica", "-r", metavar="N", help="With --stale: ask this one and no other.")
+    ] = None,
 ) -> int:
     """Key-value store: print the value of KEY."""
     from outvote.cli import calls
 
     settings = calls.Settings(cluster, client, timeout, as_json, receipt)
+    if stale is not None or replica is not None:
+        return calls.get_stale(settings, key, stale, replica, version)
     return (calls.version_of if version else calls.get)(settings, key)
 
 
@@ -387,6 +396,34 @@ def status(
     from outvote.cli.status import show_status
 
     return show_status(cluster, client, timeout, as_json, watch)
+
+
+@app.command("hand-over", rich_help_panel=_RUN, epilog="Before its host is serviced: outvote hand-over 2")
+def hand_over(
+    successor: Annotated[int, typer.Argument(metavar="REPLICA", help="Who shall lead.")],
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+) -> int:
+    """Raft: have another replica lead, at once and without an election timeout."""
+    from outvote.cli import orders
+
+    return orders.hand_over(cluster, client, successor, timeout, as_json)
+
+
+@app.command("change-voters", rich_help_panel=_RUN, epilog="Only the first three: outvote change-voters 0,1,2")
+def change_voters(
+    voters: Annotated[str, typer.Argument(metavar="A,B,...", help="Which replicas vote; the others learn.")],
+    cluster: Cluster = _DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 10.0,
+    as_json: AsJson = False,
+) -> int:
+    """Raft: change which replicas vote, by joint consensus, while the cluster works."""
+    from outvote.cli import orders
+
+    return orders.change_voters(cluster, client, voters, timeout, as_json)
 
 
 @app.command(

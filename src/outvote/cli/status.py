@@ -63,20 +63,36 @@ class Overview(msgspec.Struct):
                     strays.update(one for who in camps.values() if who not in trusted[:1] for one in who)
         return strays
 
+    def voters(self) -> frozenset[ReplicaId]:
+        """Who votes, in the words of whoever is furthest; everybody where that never changes."""
+        said = [one.standing for one in self.reports if one is not None and one.standing.voters]
+        newest = max(said, key=lambda one: (one.view, one.position), default=None)
+        return frozenset(range(self.genesis.n) if newest is None else newest.voters)
+
+    def quorum(self) -> int:
+        """How many of those who vote are needed."""
+        voters = self.voters()
+        return self.genesis.committee().quorum if len(voters) == self.genesis.n else len(voters) // 2 + 1
+
+    def good(self) -> int:
+        """How many of them answer and are in agreement."""
+        reachable = {one.replica for one in self.reports if one is not None}
+        return len((reachable & self.voters()) - self.astray())
+
     def alert(self) -> str:
         """A sentence while a rejuvenated replica is overdue, else empty."""
         return self.recovery.alert() if self.recovery is not None else ""
 
     def ordering(self) -> bool:
-        return self.reachable - len(self.astray()) >= self.genesis.committee().quorum
+        return self.good() >= self.quorum()
 
     def verdict(self) -> str:
         """One line: how many answer, and how many more may fail."""
-        n = self.genesis.n
-        good = self.reachable - len(self.astray())
-        quorum = self.genesis.committee().quorum
-        spare = good - quorum
+        n, quorum = self.genesis.n, self.quorum()
+        spare = self.good() - quorum
         words = [f"{self.reachable} of {n} replicas answer"]
+        if len(self.voters()) < n:
+            words.append(f"{', '.join(map(str, sorted(self.voters())))} vote")
         if self.astray():
             words.append(f"{len(self.astray())} of them not in agreement")
         if spare < 0:
@@ -96,11 +112,12 @@ class Overview(msgspec.Struct):
             "machine": self.genesis.machine,
             "replicas": [self._replica_json(number, report) for number, report in enumerate(self.reports)],
             "reachable": self.reachable,
-            "quorum": self.genesis.committee().quorum,
+            "quorum": self.quorum(),
+            "voters": sorted(self.voters()),
             "faults": self.genesis.committee().faults,
             "tolerates": self.genesis.tolerates,
             "ordering": self.ordering(),
-            "more_may_fail": max(0, self.reachable - len(self.astray()) - self.genesis.committee().quorum),
+            "more_may_fail": max(0, self.good() - self.quorum()),
             "disagreements": self.disagreements(),
             "rejuvenation": None if self.recovery is None else msgspec.to_builtins(self.recovery),
         }
@@ -150,6 +167,8 @@ def _several(replicas: list[ReplicaId]) -> str:
 def role(report: Report) -> str:
     if not report.standing.active:
         return "changing view"
+    if report.standing.voters and report.replica not in report.standing.voters:
+        return "learner"
     return "primary" if report.standing.leader == report.replica else "backup"
 
 

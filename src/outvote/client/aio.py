@@ -25,6 +25,7 @@ import msgspec
 from outvote.client.connections import REJECTION, Connections
 from outvote.client.receipts import Receipt
 from outvote.client.session import Answered, Session, SessionConfig, bundle_size, check_operation
+from outvote.client.stale import Stale, StaleReads
 from outvote.configuration.files import PartyKeys, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
@@ -35,11 +36,21 @@ from outvote.machines.interface import CommandInterface, describe
 from outvote.machines.machine import StateMachine
 from outvote.machines.operations import TOO_LARGE
 from outvote.types import NEVER, SECOND, Nanos, Position, ReplicaId
-from outvote.wire.client_messages import Ask, Refusal, Report, ToClient, ToReplica, encode_client_message
+from outvote.wire.client_messages import (
+    Ask,
+    ReadReply,
+    Refusal,
+    Report,
+    ToClient,
+    ToReplica,
+    Unread,
+    encode_client_message,
+)
 from outvote.wire.frames import frame
 
 WAITING_MAX: Final = 10_000  # operations that wait for the window; each holds a future and its bytes
 STATUS_TIMEOUT_S: Final = 1.0
+LONG_AGO_S: Final = 1e9  # 31 years
 REMEMBERED_SEALS: Final = 256  # replies are verified once; a receipt shown again soon costs no crypto
 
 
@@ -117,6 +128,7 @@ class Client:
         self._interface = describe(machine or load_machine(genesis.machine))
         self._connections = Connections(genesis, keys, self)
         self._loop = asyncio.get_running_loop()
+        self._stale = StaleReads(genesis, keys.party, time.monotonic_ns)
         self._calls: deque[_Call] = deque()
         self._bundles: dict[int, list[_Call]] = {}
         self._asks: dict[int, tuple[ReplicaId, asyncio.Future[Report]]] = {}
@@ -172,6 +184,7 @@ class Client:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
+        self._stale.close()
         waiting = [call for calls in self._bundles.values() for call in calls] + list(self._calls)
         self._bundles.clear()
         self._calls.clear()
@@ -193,6 +206,29 @@ class Client:
     async def submit(self, name: str, /, *args: Any, **kwargs: Any) -> Answer:
         """Like `call`, with the position in the total order and a receipt, whose seals have been checked."""
         return await self._start(self._interface.command(name), args, kwargs, True)
+
+    async def read_stale(
+        self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None
+    ) -> Stale:
+        """What a query gives on the state of one replica, at most `within_s` old: learners first, unless one is named.
+
+        For protocols in which nobody lies (Raft). Raises Mistake elsewhere and for wrong use, Refused if the query
+        refused, NotEnoughReplicas if no replica knows that its state is so new."""
+        command = self._interface.command(name)
+        operation = command.encode(args, {})
+        check_operation(operation)
+        if self._closed:
+            raise Mistake("this client is closed: connect a new one")
+        if not 0 < within_s <= LONG_AGO_S:
+            raise Mistake(f"within_s is {within_s:g}: give more than 0 seconds, and {LONG_AGO_S:g} at most")
+        if replica is not None and not self.committee.holds(replica):
+            raise Mistake(f"there is no replica {replica}: the cluster has 0 to {self.committee.n - 1}")
+        connected = self.session.is_connected
+        order = self._stale.order(self.session.leader, connected) if replica is None else [replica]
+        return await self._stale.ask(
+            command, operation, int(within_s * SECOND), order, self.session.reads.next_number,
+            lambda to, read: self._write([(to, read)]),
+        )
 
     def of(self, machine: type[StateMachine]) -> Any:
         """A Proxy: each command and query of `machine` as a coroutine function."""
@@ -355,6 +391,8 @@ class Client:
             mine = asked is not None and asked[0] == replica == message.replica
             if asked is not None and mine and not asked[1].done():
                 asked[1].set_result(message)
+            return
+        if isinstance(message, (ReadReply, Unread)) and self._stale.heard(replica, message):
             return
         for answered in self.session.receive(replica, message, time.monotonic_ns()):
             self._settle(answered)

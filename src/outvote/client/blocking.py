@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 
 from outvote.client.aio import STATUS_TIMEOUT_S, Answer, Client
 from outvote.client.session import SessionConfig
+from outvote.client.stale import Stale
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Mistake
 from outvote.machines.interface import describe
 from outvote.machines.machine import StateMachine
+from outvote.types import ReplicaId
 from outvote.wire.client_messages import Report
 
 T = TypeVar("T")
@@ -75,6 +77,9 @@ class BlockingClient:
 
     def submit(self, name: str, /, *args: Any, **kwargs: Any) -> Answer:
         return self._run(self._client.submit(name, *args, **kwargs))
+
+    def read_stale(self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None) -> Stale:
+        return self._run(self._client.read_stale(name, *args, within_s=within_s, replica=replica))
 
     def of(self, machine: type[StateMachine]) -> Any:
         """A BlockingProxy: each command and query of `machine` as a plain function."""

@@ -239,6 +239,9 @@ class Session:
         self._wake_at = min(self._wake_at, self.reads.next_deadline())
         return -number
 
+    def is_connected(self, replica: ReplicaId) -> bool:
+        return self._connected[replica]
+
     def _send_read(self, message: Read) -> None:
         for replica in range(self.committee.n):
             if self._connected[replica]:

@@ -172,6 +172,9 @@ class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
     stable: Position  # last certified checkpoint
     waiting: int  # requests known and not yet executed
     note: str  # one phrase: "ordering", "changing view", "fetching state", ...
+    voters: tuple[ReplicaId, ...] = ()  # where not all replicas vote for ever: those that do now
+    witnesses: tuple[ReplicaId, ...] = ()  # those that keep no state
+    changing: bool = False  # whether the voters are being changed, or a change is not certain yet
 
 
 class Outbox:
@@ -235,6 +238,9 @@ class Core(ABC):
         self.reads_at: Position | None = None
         # Of the tickets that `ask_to_read` gave, those up to here are confirmed: their reads may be answered.
         self.reads_confirmed = 0
+        # A position and a moment of `now`: executed from there on, the state holds everything that anybody was told of
+        # before that moment. For reads that may be a little old, and want to know how old. None: not known.
+        self.known_at: tuple[Position, Nanos] | None = None
         # Whether a seal is its signer's: for what no message could show beforehand, such as what was encrypted. Set by
         # the host; the same answer at every replica.
         self.genuine: Callable[[Claim], bool] = _unknown
@@ -281,6 +287,11 @@ class Core(ABC):
     @abstractmethod
     def executed(self, position: Position, digest: Digest) -> None:
         """The state after the checkpoint at `position` has this digest here."""
+
+    def operate(self, what: str, argument: int) -> str:
+        """What an operator asks for, by the protocol's own name for it. Returns why it cannot be done here and now, or
+        nothing if it is begun. The host has made sure that an operator asks."""
+        return f"this protocol knows no order {what!r}"
 
     def asked_again(self, position: Position) -> None:
         """A client has asked again for the answer to what was executed at `position`: it may wait for replicas that

@@ -32,7 +32,7 @@ from outvote.observe.surroundings import surroundings
 from outvote.storage.ceiling import CEILING_NAME, DurableCeiling
 from outvote.storage.directory import DirectoryDisk, Sync
 from outvote.types import NEVER, SEAL_BYTES, SECOND, ClientId, Nanos, ReplicaId
-from outvote.wire.client_messages import Ask, Read, Submit, ToReplica
+from outvote.wire.client_messages import Ask, Order, Read, Submit, ToReplica
 from outvote.wire.codec import Codec, RecordCodec
 
 # Who has caused more useless work than its budget is not read from for so long: what it sends waits at its own end, and
@@ -177,6 +177,9 @@ class Node:
             unread = self.turn.read(client, message)
             if unread is not None:
                 self._links.answer(client, unread)
+            self._poke()
+        elif isinstance(message, Order):
+            self._links.answer(client, self.turn.order(client, message))
             self._poke()
         elif isinstance(message, Ask):
             report = self.turn.report(message, self.journal.counters)

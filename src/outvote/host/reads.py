@@ -13,7 +13,7 @@ from typing import Final
 from outvote.core.contract import Core
 from outvote.host.voice import Voice
 from outvote.machines.executor import Executor
-from outvote.types import ClientId, Size
+from outvote.types import ClientId, Nanos, Size
 from outvote.wire.client_messages import OPERATIONS_MAX, OUTSTANDING_MAX, REQUEST_BYTES_MAX, Read, ReadReply, Unread
 
 WAITING_MAX: Final = OUTSTANDING_MAX  # of a client, as of requests; 64 x 256 KiB = 16 MiB at the very worst
@@ -45,13 +45,27 @@ class Reads:
         self._fresh.append((client, read))
         return None
 
-    def begin(self, core: Core) -> None:
-        """One ticket for all that have come since the last time."""
-        if self._fresh:
+    def begin(self, core: Core, executor: Executor, voice: Voice) -> None:
+        """One ticket for all that have come since the last time, but for those that what is known will do for."""
+        fresh = self._fresh
+        self._fresh = []
+        fresh = [one for one in fresh if not self._answer_stale(*one, core, executor, voice)]
+        if fresh:
             ticket = core.ask_to_read()
-            for client, read in self._fresh:
+            for client, read in fresh:
                 self._waiting.setdefault(client, deque()).append((read, ticket))
-            self._fresh.clear()
+
+    def _answer_stale(self, client: ClientId, read: Read, core: Core, executor: Executor, voice: Voice) -> bool:
+        """Without asking anybody, if the state is as new as the client demands. The replica's clock alone counts: the
+        moment is when it asked, not when others answered."""
+        if not read.stale_ns or core.known_at is None:
+            return False
+        position, moment = core.known_at
+        age = core.now - moment
+        if executor.position < position or age > read.stale_ns:
+            return False
+        self._tell(client, read, executor, voice, max(1, age))
+        return True
 
     def answer(self, core: Core, executor: Executor, voice: Voice) -> None:
         """Answer what waits, if this replica may tell its state now; one of each client in turn."""
@@ -75,13 +89,16 @@ class Reads:
             self.unread += 1
             voice.unread(client, Unread(read.number, "busy: this replica does not know yet how far the others are"))
             return
+        self._tell(client, read, executor, voice, 0)
+
+    def _tell(self, client: ClientId, read: Read, executor: Executor, voice: Voice, age: Nanos) -> None:
         results = executor.read(client, read.operations)
         if results is None:
             self.unread += 1
             voice.unread(client, Unread(read.number, "one of these may change the state"))
             return
         self.answered += 1
-        voice.read(client, ReadReply(read.number, executor.position, results), read.whole)
+        voice.read(client, ReadReply(read.number, executor.position, results, b"", age), read.whole)
 
     def sizes(self) -> Iterator[Size]:
         """What is held, and its limit."""

@@ -24,6 +24,7 @@ from outvote.host.budgets import (
     Budget,
 )
 from outvote.host.keeping import Keeping
+from outvote.host.orders import Orders
 from outvote.host.ports import Clock, Observer, Opener
 from outvote.host.reads import Reads
 from outvote.host.restoring import TRANSFER_KINDS, Restoring
@@ -34,7 +35,17 @@ from outvote.machines.executor import Executor, Snapshot
 from outvote.machines.state_transfer import Server
 from outvote.storage.contract import Disk, Ticket
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal, Size
-from outvote.wire.client_messages import OUTSTANDING_MAX, Ask, Read, Refusal, ReplyStatement, Report, Unread
+from outvote.wire.client_messages import (
+    OUTSTANDING_MAX,
+    Ask,
+    Order,
+    Ordered,
+    Read,
+    Refusal,
+    ReplyStatement,
+    Report,
+    Unread,
+)
 from outvote.wire.codec import Codec, RecordCodec
 
 INBOX_MESSAGES_MAX = 4096  # a sender, decoded and not yet handled; links hand over less than one read at a time
@@ -76,6 +87,7 @@ class Turn:
         self._clock = clock
         self._observer = observer
         self._witness = Witness(observer)
+        self._orders = Orders(core, frozenset((core.me, *voice.others)), opener, observer)
         self._server = Server()
         self._keeping = Keeping(disk, observer, stored=executor.stored)
         self._restoring = Restoring(core.me, self._server, voice, observer, self._keeping.set_aside)
@@ -189,6 +201,11 @@ class Turn:
         """A client's read-only request: answered in the next turn, beside the order."""
         return self._reads.take(client, read)
 
+    def order(self, client: ClientId, order: Order) -> Ordered:
+        """An operator's, through a client's channel."""
+        self._read_clock()
+        return self._orders.take(client, order, self._forgeries)
+
     def overdrawn(self, client: ClientId) -> bool:
         """Whether a client has caused more useless work than it may: the host need not read on at once."""
         now = self.core.now
@@ -241,7 +258,7 @@ class Turn:
             if self._parked or self._unsaid:
                 self._release()
         if self._reads:
-            self._reads.begin(core)
+            self._reads.begin(core, self.executor, self.voice)
             if core.out.waits():
                 self._drain()
                 self._release()

@@ -58,7 +58,7 @@ class Voice:
     def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId) -> None:
         """Tell a client what it read; `whole` names the replica that sends large results as they are."""
         if whole not in (ALL, self.me) and not sent_whole(reply.results):
-            reply = ReadReply(reply.number, reply.position, (), digest_of_results(reply.results))
+            reply = ReadReply(reply.number, reply.position, (), digest_of_results(reply.results), reply.age_ns)
         self.tell(client, reply)
 
     def unread(self, client: ClientId, reply: Unread) -> None:

@@ -108,8 +108,7 @@ class Protocol(NamedTuple):
     ordering_phase: int  # the first in which a view orders requests
     insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
-    # What an operator asks of a core, by name and with one number; whether it was begun. All are asked, one can.
-    operations: Mapping[str, Callable[[Core, int], bool]] = {}
+    operations: tuple[str, ...] = ()  # what an operator may ask of a core: `Core.operate` says what each is
     flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
     deals: bool = False  # a dealer draws keys of threshold cryptography, in simulated clusters from the run's seed

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from outvote.core.contract import Core
 from outvote.simulator.plan import Fault
 from outvote.types import FIRST_CLIENT, MILLISECOND, Nanos, ReplicaId
 
@@ -31,21 +30,20 @@ class Faults:
 
     def strike(self, fault: Fault) -> None:
         """Raises ValueError for a kind that does not exist."""
-        operation = self._world.protocol.operations.get(fault.kind)
-        if operation is not None:
-            self._operate(fault, operation)
+        if fault.kind in self._world.protocol.operations:
+            self._operate(fault)
             return
         action = KINDS.get(fault.kind)
         if action is None:
             raise ValueError(f"there is no fault {fault.kind!r}: choose one of {', '.join(KINDS)}")
         action(self, fault)
 
-    def _operate(self, fault: Fault, operation: Callable[[Core, int], bool]) -> None:
+    def _operate(self, fault: Fault) -> None:
         """No fault, but it comes at as bad a moment: everybody is asked, and at most one can do it."""
         for replica in self._world.replicas:
             if replica.turn is not None and not replica.paused:
                 replica.turn.core.now = replica.clock.now()
-                if operation(replica.turn.core, fault.other):
+                if not replica.turn.core.operate(fault.kind, fault.other):
                     self._struck(fault)
                 replica.poke()
 

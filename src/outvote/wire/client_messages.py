@@ -41,6 +41,31 @@ class Read(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields
     number: int
     operations: tuple[bytes, ...]
     whole: ReplicaId
+    stale_ns: Nanos = 0  # how old a state will do: what its replica knows without asking others; 0: as of now
+
+
+class OrderStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="order"):
+    """What the seal on an order covers."""
+
+    what: str
+    argument: int
+    view: View
+    number: int
+
+
+class Order(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=9):
+    """Operator to one replica: do this to the cluster; `Core.operate` says what there is.
+
+    Sealed with a replica's key, not a client's: clients are strangers, and where operators have a say one replica that
+    lies could do worse anyway. It holds in one view, and each replica takes numbers in ascending order only, so a copy
+    that comes later is worth nothing."""
+
+    statement: OrderStatement
+    signer: ReplicaId
+    seal: Seal
+
+    def claim(self) -> Claim:
+        return Claim(self.signer, self.statement, self.seal)
 
 
 class ReplyStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="reply"):
@@ -86,6 +111,7 @@ class ReadReply(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_f
     position: Position
     results: tuple[bytes, ...]
     digest: Digest = b""
+    age_ns: Nanos = 0  # at most so long ago everything that was answered by then is in it; 0: as of when it was asked
 
 
 class Unread(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=8):
@@ -93,6 +119,13 @@ class Unread(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
 
     number: int
     reason: str
+
+
+class Ordered(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=10):
+    """Replica to operator: the order of this number is begun, or why not."""
+
+    number: int
+    refusal: str
 
 
 class Report(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
@@ -110,8 +143,8 @@ class Report(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     surroundings: dict[str, str] = msgspec.field(default_factory=dict)  # see observe/surroundings.py
 
 
-ToReplica: TypeAlias = Submit | Ask | Read
-ToClient: TypeAlias = Reply | Refusal | Report | ReadReply | Unread
+ToReplica: TypeAlias = Submit | Ask | Read | Order
+ToClient: TypeAlias = Reply | Refusal | Report | ReadReply | Unread | Ordered
 
 encode_client_message = msgspec.msgpack.Encoder().encode
 decode_to_replica = msgspec.msgpack.Decoder(ToReplica).decode

@@ -264,9 +264,19 @@ def read_confirmed_by_an_earlier_round(patch: pytest.MonkeyPatch) -> None:
 def read_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     def attempt(state: State) -> None:
         if state.leads:
-            reads.confirmed(state, state.tickets, reads.index(state))
+            reads.confirmed(state, state.tickets, reads.index(state), state.now)
 
     patch.setattr(reads, "attempt", attempt)
+
+
+def age_counted_from_the_answer(patch: pytest.MonkeyPatch) -> None:
+    """And not from when it was asked: what came meanwhile is not in it."""
+    original = reads.confirmed
+
+    def confirmed(state: State, tickets: int, position: Position, _asked_at: int) -> None:
+        original(state, tickets, position, state.now)
+
+    patch.setattr(reads, "confirmed", confirmed)
 
 
 def context_used_again(patch: pytest.MonkeyPatch) -> None:
@@ -292,7 +302,7 @@ def lease_kept_while_handing_over(patch: pytest.MonkeyPatch) -> None:
     )
     original = replication.hand_over
 
-    def hand_over(state: State, successor: ReplicaId) -> bool:
+    def hand_over(state: State, successor: ReplicaId) -> str:
         state.held_until = state.lease_until  # type: ignore[attr-defined]
         return original(state, successor)
 

@@ -25,7 +25,7 @@ def ask(state: State) -> int:
     """A ticket for reads that begin now; `state.tickets_confirmed` tells when they may be answered."""
     state.tickets += 1
     if holds_lease(state):
-        confirmed(state, state.tickets, index(state))
+        confirmed(state, state.tickets, index(state), state.now)
     else:
         attempt(state)
     return state.tickets
@@ -54,6 +54,7 @@ def attempt(state: State) -> None:
     """Begin one for all tickets that are out, unless one is under way or none is needed."""
     if state.tickets_asked >= state.tickets or state.read_round or state.read_context:
         return
+    state.read_asked_at = state.now
     if state.leads:
         state.tickets_asked = state.tickets
         state.read_round = state.round + 1
@@ -88,7 +89,9 @@ def asked_in_vain(state: State) -> None:
         begin_again(state)
 
 
-def confirmed(state: State, tickets: int, position: Position) -> None:
+def confirmed(state: State, tickets: int, position: Position, asked_at: Nanos) -> None:
+    """Whoever has executed up to `position` has everything that anybody was told of before `asked_at`."""
+    state.known_at = asked_at
     state.read_from = max(state.read_from, position)
     state.tickets_confirmed = max(state.tickets_confirmed, tickets)
     state.tickets_asked = max(state.tickets_asked, state.tickets_confirmed)
@@ -110,7 +113,7 @@ def on_read_answer(state: State, _sender: ReplicaId, message: ReadAnswer) -> Non
     if message.context == state.read_context:
         state.read_context = 0
         state.timers.cancel("read")
-        confirmed(state, state.tickets_asked, message.position)
+        confirmed(state, state.tickets_asked, message.position, state.read_asked_at)
         attempt(state)
 
 
@@ -130,5 +133,5 @@ def confirm(state: State) -> None:
             state.out.hints.append((replica, ReadAnswer(context, position)))
     if state.read_round and state.read_round <= reached:
         state.read_round = 0
-        confirmed(state, state.tickets_asked, state.read_index)
+        confirmed(state, state.tickets_asked, state.read_index, state.read_asked_at)
         attempt(state)

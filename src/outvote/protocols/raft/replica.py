@@ -153,17 +153,30 @@ class RaftReplica(Core):
             note = f"{state.role} without a leader"
         known = state.leader if state.leader != NOBODY else state.term % state.committee.n
         return Standing(
-            state.term, state.leader != NOBODY, known, state.delivered, state.told_stable, len(state.pool), note
+            state.term, state.leader != NOBODY, known, state.delivered, state.told_stable, len(state.pool), note,
+            state.members.voters, (), state.members.joint or state.members_at > state.commit,
         )
 
     # ------------------------------------------------------------------ for operators and tests
 
-    def hand_over(self, successor: ReplicaId) -> bool:
-        """Have another voter lead instead; False if that cannot be done. It takes a round trip and an election."""
+    def operate(self, what: str, argument: int) -> str:
+        """hand-over: to which replica. change-voters: bit i, replica i shall vote."""
+        if what == "hand-over":
+            return self.hand_over(argument)
+        if what == "change-voters":
+            n = self.state.committee.n
+            if not 0 < argument < 1 << n:
+                return f"voters must be replicas from 0 to {n - 1}"
+            return self.change_voters([one for one in range(n) if argument >> one & 1])
+        return super().operate(what, argument)
+
+    def hand_over(self, successor: ReplicaId) -> str:
+        """Have another voter lead instead. Returns why that cannot be done, or nothing. It takes a round trip and an
+        election."""
         self._begin()
-        begun = replication.hand_over(self.state, successor)
+        refusal = replication.hand_over(self.state, successor)
         self._settle()
-        return begun
+        return refusal
 
     def change_voters(self, voters: Sequence[ReplicaId]) -> str:
         """Begin a change to these voters, in two steps. Returns why that cannot be done now, or nothing."""
@@ -190,21 +203,9 @@ class RaftReplica(Core):
             state.timers.set("forward", self.now + state.config.view_timeout_ns)
         self.reads_at = reads.readable_from(state)
         self.reads_confirmed = state.tickets_confirmed
+        self.known_at = None if state.known_at is None else (state.read_from, state.known_at)
         self.wake_at = state.timers.next()
         state.check_invariants()
 
 
-def _hand_over(core: Core, successor: int) -> bool:
-    return isinstance(core, RaftReplica) and core.hand_over(successor)
-
-
-def _change_voters(core: Core, voters: int) -> bool:
-    """Bit i: replica i shall vote."""
-    if not isinstance(core, RaftReplica):
-        return False
-    return not core.change_voters([one for one in range(core.state.committee.n) if voters >> one & 1])
-
-
-OPERATIONS: Final[dict[str, Callable[[Core, int], bool]]] = {
-    "hand-over": _hand_over, "change-voters": _change_voters,
-}
+OPERATIONS: Final = ("hand-over", "change-voters")  # that `operate` knows

@@ -317,16 +317,20 @@ def on_forward(state: State, _sender: ReplicaId, message: Forward) -> None:
 # ---------------------------------------------------------------------- leadership transfer
 
 
-def hand_over(state: State, successor: ReplicaId) -> bool:
+def hand_over(state: State, successor: ReplicaId) -> str:
     """Stop taking requests, bring `successor` up to date, and have it begin an election at once (thesis, 3.10).
-    False if that cannot be done."""
-    if not state.leads or successor == state.me or not state.members.votes(successor):
-        return False
+    Returns why that cannot be done, or nothing."""
+    if not state.leads:
+        return "only the leader hands over"
+    if successor == state.me:
+        return "it leads already"
+    if not state.members.votes(successor):
+        return f"replica {successor} does not vote, so it cannot lead"
     state.transferring = successor
     state.lease_until = state.now  # whoever it elects is not bound by our lease
     state.timers.set("transfer", state.now + state.config.view_timeout_ns)
     hand_over_if_ready(state)
-    return True
+    return ""
 
 
 def hand_over_if_ready(state: State) -> None:

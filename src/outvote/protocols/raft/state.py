@@ -87,6 +87,8 @@ class State:
         self.beat_due = False  # a read waits for a round of heartbeats that begins now
         self.read_context = 0  # of the attempt under way, at a follower; 0: none
         self.read_from: Position = 0  # what has to be executed before confirmed reads are answered
+        self.read_asked_at: Nanos = 0  # when the attempt under way began
+        self.known_at: Nanos | None = None  # when the last attempt that was confirmed began
         self.incarnation = 0
         self.contexts = 0  # of this incarnation; 0: it has not asked yet
 

@@ -25,10 +25,12 @@ from outvote.simulator.checkers.reference import Reference
 from outvote.simulator.checkers.reply_table import ReplyTable
 from outvote.simulator.checkers.snapshots import Snapshots
 from outvote.simulator.checkers.stable_states import StableStates
+from outvote.simulator.checkers.staleness import Staleness
 from outvote.simulator.checkers.storms import Storms
 from outvote.simulator.checkers.validity import Validity
 
 CHECKERS: Final[tuple[type[Checker], ...]] = (
     Order, Validity, ExactlyOnce, ReplyTable, Digests, Snapshots, Reference, Certificates, Decisions, StableStates,
-    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, Logs, RealTime, Storms, Pace,
+    DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, Logs, RealTime, Staleness,
+    Storms, Pace,
 )
