@@ -9,7 +9,25 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from outvote.cli import advise_command, bench_command, endings, generals_command
+from outvote.cli import advise_command, bench_command, endings, generals_command, orders_command
+from outvote.cli.options import (
+    DIRECTORY,
+    AsJson,
+    Channel,
+    Client,
+    Cluster,
+    DaskAddress,
+    Directory,
+    Form,
+    Key,
+    Machine,
+    ProtocolName,
+    ReceiptFile,
+    Replicas,
+    Timeout,
+    Value,
+    Workers,
+)
 from outvote.errors import OutvoteError
 
 _EPILOG: Final = (
@@ -28,77 +46,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_VARIABLE: Final = "OUTVOTE_CLUSTER"
-_DIRECTORY: Final = Path("outvote-cluster")
 _TRY: Final = "Try the cluster"
 _USE: Final = "Use a cluster"
 _RUN: Final = "Set up and run a cluster"
 _TEST: Final = "Test"
 _DECIDE: Final = "Understand and decide"
-
-
-def _without_file_name(path: Path) -> Path:
-    """Who names cluster.toml itself means the directory that it lies in."""
-    return path.parent if path.name == "cluster.toml" else path
-
-
-Directory = Annotated[
-    Path,
-    typer.Argument(
-        metavar="[DIR]", envvar=_VARIABLE, callback=_without_file_name, help="The cluster's directory."
-    ),
-]
-Cluster = Annotated[
-    Path,
-    typer.Option(
-        "--cluster",
-        "-C",
-        metavar="DIR",
-        envvar=_VARIABLE,
-        callback=_without_file_name,
-        help="The cluster's directory.",
-    ),
-]
-Client = Annotated[
-    str | None,
-    typer.Option(
-        "--client", metavar="NAME", help="Whose keys to use, if the directory holds several clients'."
-    ),
-]
-Timeout = Annotated[
-    float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait for an answer.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-ReceiptFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--receipt", metavar="FILE", help="Save the replicas' proof of the answer; see outvote verify."
-    ),
-]
-Machine = Annotated[
-    str | None, typer.Option("--machine", metavar="MODULE:CLASS", help="The class to replicate.")
-]
-Replicas = Annotated[
-    int | None, typer.Option("--replicas", "-n", metavar="N", help="How many replicas. Default: 4, on Raft 3.")
-]
-Key = Annotated[str, typer.Argument(metavar="KEY")]
-Value = Annotated[str, typer.Argument(metavar="VALUE")]
-ProtocolName = Annotated[str, typer.Option("--protocol", metavar="NAME", help="The consensus protocol.")]
-Form = Annotated[
-    str | None,
-    typer.Option(
-        "--form", metavar="FORM", help="signatures, or authenticators: MACs instead of them. Default: signatures."
-    ),
-]
-Channel = Annotated[
-    str | None,
-    typer.Option("--channel", metavar="KIND", help="tls, or plain: TCP with MACs, readable by anybody. Default: tls."),
-]
-Workers = Annotated[int | None, typer.Option(metavar="N", help="Processes. Default: one a core.")]
-DaskAddress = Annotated[
-    str,
-    typer.Option("--dask", metavar="ADDRESS", help="Use the workers of this Dask scheduler, as tcp://host:8786."),
-]
 
 
 def _version(wanted: bool) -> None:
@@ -125,7 +77,7 @@ def _outvote(
     "--client alice --client bob",
 )
 def init(
-    directory: Directory = _DIRECTORY,
+    directory: Directory = DIRECTORY,
     replicas: Replicas = None,
     hosts: Annotated[
         str | None,
@@ -169,7 +121,7 @@ def init(
 
 @app.command(rich_help_panel=_RUN, epilog="Example: outvote run ./outvote-cluster --replica 2")
 def run(
-    directory: Directory = _DIRECTORY,
+    directory: Directory = DIRECTORY,
     *,
     replica: Annotated[
         int, typer.Option("--replica", "-r", metavar="N", help="Which replica this is, from 0.")
@@ -220,7 +172,7 @@ def demo(
 
 @app.command(rich_help_panel=_TRY, epilog="Your own class: outvote up bank-cluster --machine bank:Ledger")
 def up(
-    directory: Directory = _DIRECTORY,
+    directory: Directory = DIRECTORY,
     replicas: Replicas = None,
     machine: Machine = None,
     form: Form = None,
@@ -244,7 +196,7 @@ def get(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version, for cas, and not the value.")
     ] = False,
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -270,7 +222,7 @@ def get(
 def put(
     key: Key,
     value: Value,
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -285,7 +237,7 @@ def put(
 @app.command(rich_help_panel=_USE)
 def delete(
     key: Key,
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -308,7 +260,7 @@ def cas(
     version: Annotated[
         int, typer.Argument(metavar="VERSION", help="As get --version prints it; 0: no such key.")
     ],
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -326,7 +278,7 @@ def list_keys(
     prefix: Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only keys that begin so.")] = "",
     limit: Annotated[int, typer.Option(help="At most so many keys, 1 to 199.")] = 100,
     after: Annotated[str, typer.Option(metavar="KEY", help="Go on behind this key.")] = "",
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -352,7 +304,7 @@ def call(
         list[str] | None,
         typer.Argument(metavar="[ARGUMENTS]...", help="Texts as they are, everything else as JSON."),
     ] = None,
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Timeout = 10.0,
     as_json: AsJson = False,
@@ -370,7 +322,7 @@ def call(
 @app.command(rich_help_panel=_USE, epilog="outvote put k v --receipt proof.json; outvote verify proof.json")
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What --receipt saved.")],
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     as_json: AsJson = False,
 ) -> int:
     """Check a receipt, offline: only cluster.toml is needed."""
@@ -384,7 +336,7 @@ def verify(
     epilog="Exit code 1: replicas disagree, or a rejuvenated one is overdue; 4: too few answer to order anything.",
 )
 def status(
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")
@@ -398,39 +350,11 @@ def status(
     return show_status(cluster, client, timeout, as_json, watch)
 
 
-@app.command("hand-over", rich_help_panel=_RUN, epilog="Before its host is serviced: outvote hand-over 2")
-def hand_over(
-    successor: Annotated[int, typer.Argument(metavar="REPLICA", help="Who shall lead.")],
-    cluster: Cluster = _DIRECTORY,
-    client: Client = None,
-    timeout: Timeout = 10.0,
-    as_json: AsJson = False,
-) -> int:
-    """Raft: have another replica lead, at once and without an election timeout."""
-    from outvote.cli import orders
-
-    return orders.hand_over(cluster, client, successor, timeout, as_json)
-
-
-@app.command("change-voters", rich_help_panel=_RUN, epilog="Only the first three: outvote change-voters 0,1,2")
-def change_voters(
-    voters: Annotated[str, typer.Argument(metavar="A,B,...", help="Which replicas vote; the others learn.")],
-    cluster: Cluster = _DIRECTORY,
-    client: Client = None,
-    timeout: Timeout = 10.0,
-    as_json: AsJson = False,
-) -> int:
-    """Raft: change which replicas vote, by joint consensus, while the cluster works."""
-    from outvote.cli import orders
-
-    return orders.change_voters(cluster, client, voters, timeout, as_json)
-
-
 @app.command(
     rich_help_panel=_RUN, epilog="Exit code 1: one fault domain holds more than f replicas. See also: outvote status."
 )
 def doctor(
-    cluster: Cluster = _DIRECTORY,
+    cluster: Cluster = DIRECTORY,
     client: Client = None,
     timeout: Annotated[
         float, typer.Option(metavar="SECONDS", help="How long to wait for the last replica.")
@@ -579,6 +503,7 @@ def replay(
 
 app.add_typer(bench_command.app, name="bench", rich_help_panel=_TEST)
 app.add_typer(generals_command.app, name="generals", rich_help_panel=_DECIDE)
+orders_command.add_to(app, _RUN)
 app.command(rich_help_panel=_DECIDE, epilog=advise_command.EPILOG)(advise_command.advise)
 
 
