@@ -7,7 +7,7 @@ from pathlib import Path
 
 for folder in (
     "papers", "attacks", "client", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire",
-    "core",
+    "core", "broadcast",
 ):
     path = str(Path(__file__).parent / folder)
     if path not in sys.path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from outvote.protocols.generals.battle import Plan as Battle
 from outvote.protocols.generals.battle import fight
 from outvote.protocols.generals.traitors import STRATEGIES
 from outvote.simulator.plan import Plan
+from outvote.simulator.scheduler import Hold, Scheduler
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, NEVER
 
@@ -45,6 +47,36 @@ def view_change() -> Chronicle:
 def view_change_picture() -> str:
     """As the how-to shows it: without the gossip about who stands where."""
     return picture(Story(view_change(), ("Status", "Forward")))
+
+
+def held_back(name: str, title: str, holds: Sequence[Hold] = ()) -> tuple[Chronicle, list[Hold]]:
+    """One request, and a scheduler that follows the leader, or repeats what it held back elsewhere."""
+    parameters = {"view_timeout_ms": 300} if name == "pbft" else {"batch_requests_max": 4}
+    world = World(
+        Plan(n=4, clients=1, client_retry=5 * MILLISECOND, parameters=parameters, faults_end=NEVER, deadline=NEVER),
+        protocol(name), chronicle=True,
+    )
+    assert world.chronicler is not None
+    world.chronicler.chronicle.title = title
+    scheduler = Scheduler(world)
+    if holds:
+        scheduler.repeat(holds)
+    else:
+        scheduler.follow_the_leader()
+    world.start()
+    world.call(0, [("put", ("a", "1"))])
+    world.run_until(700 * MILLISECOND)
+    return world.chronicler.chronicle, scheduler.holds
+
+
+def held_leader_pictures() -> tuple[str, str]:
+    """PBFT and HoneyBadger under one schedule: views change and nothing is executed; the others do not wait."""
+    leading, holds = held_back("pbft", "PBFT, whoever leads held back: view after view, and nothing executed")
+    leaderless, _ = held_back("honeybadger", "HoneyBadger under the same schedule: the others do not wait", holds)
+    return (
+        picture(Story(leading, ("Status", "Forward", "Submit", "Prepare", "NewViewProof"))),
+        picture(Story(leaderless, ("Lacking", "Broadcasting", "Agreeing", "Decided"))),
+    )
 
 
 def late_order_picture() -> str:

@@ -7,7 +7,7 @@ import re
 from xml.etree import ElementTree as Xml
 
 import pytest
-from pictures import FOLDER, crowd, late_order_picture, view_change_picture
+from pictures import FOLDER, crowd, held_leader_pictures, late_order_picture, view_change_picture
 
 from outvote.diagram.story import Story
 from outvote.diagram.svg import PICTURE_MESSAGES_MAX, picture
@@ -141,3 +141,12 @@ def test_the_generals_picture_is_what_is_drawn_today() -> None:
     assert path.read_text(encoding="utf-8") == now, "run this test with REWRITE_PICTURES=1 and look at the picture"
     for text in ("traitor", "decides attack", "a path of 2 in round 3", "EVIDENCE"):
         assert text in now
+
+
+def test_the_pictures_of_one_schedule_for_two_protocols_are_up_to_date() -> None:
+    for name, now in zip(("held_leader", "nobody_leads"), held_leader_pictures(), strict=True):
+        path = FOLDER / f"{name}.svg"
+        if os.environ.get("REWRITE_PICTURES", "") not in ("", "0"):
+            path.write_text(now, encoding="utf-8")
+        assert path.read_text(encoding="utf-8") == now, "run this test with REWRITE_PICTURES=1 and look at the picture"
+        assert ("delivers" in now) == (name == "nobody_leads")

@@ -1,4 +1,4 @@
-"""HoneyBadgerBFT in simulated clusters: faults, lies, power failures, and a schedule under which PBFT stands still."""
+"""HoneyBadgerBFT in simulated clusters: faults, lies, power failures, and how many messages an epoch takes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ from typing import Any
 
 import pytest
 
-from outvote.protocols.catalogue import PROTOCOLS, protocol
-from outvote.protocols.honeybadger import catch_up, ordering
-from outvote.protocols.honeybadger.messages import Batch, Decided
-from outvote.protocols.honeybadger.state import State
-from outvote.simulator.checkers.violation import Violation
+from outvote.protocols.catalogue import PROTOCOLS
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.runs import run_seed
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
-from outvote.types import MILLISECOND, SECOND, ReplicaId
+from outvote.types import MILLISECOND, SECOND
 
 HONEYBADGER = PROTOCOLS["honeybadger"]
 
@@ -47,37 +43,14 @@ def lagging(seed: int, loss: float) -> None:
     World(plan(seed=seed, loss=loss, liars=((2, ("false-outputs",)),), faults=faults), HONEYBADGER).run()
 
 
-def some_lag(loss: float) -> None:
+def test_a_laggard_believes_no_single_liar_s_outputs() -> None:
     for seed in range(1, 9):
-        lagging(seed, loss)
+        lagging(seed, 0.0)
 
 
-def believe_one(state: State, _sender: ReplicaId, message: Decided) -> None:
-    ordering.decide(state, message.epoch, message.batch)
-    ordering.deliver_ready(state)
-
-
-def in_own_order(state: State, opened: dict[ReplicaId, bytes | None], genuine: ordering.Genuine) -> Batch:
-    turned = sorted(opened, key=lambda proposer: (proposer - state.me) % state.committee.n)
-    return BATCH_OF(state, {proposer: opened[proposer] for proposer in turned}, genuine)
-
-
-BATCH_OF = ordering.batch_of
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "planted", "loss"),
-    [(catch_up, "on_decided", believe_one, 0.0), (ordering, "batch_of", in_own_order, 0.3)],
-    ids=["an output believed from one", "batches in an order of one's own"],
-)
-def test_planted_bugs_are_found(
-    module: object, name: str, planted: object, loss: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By the checkers of every run, within eight seeds; the first of them holds without."""
-    lagging(1, loss)
-    monkeypatch.setattr(module, name, planted)
-    with pytest.raises(Violation):
-        some_lag(loss)
+def test_all_have_one_order_though_messages_are_lost() -> None:
+    for seed in range(1, 9):
+        lagging(seed, 0.3)
 
 
 def test_power_failures_of_all_at_once_take_nothing_back() -> None:
@@ -103,25 +76,6 @@ def test_broadcasts_take_as_many_messages_as_the_formula_says() -> None:
         counters = [replica.turn.counters for replica in world.replicas if replica.turn is not None]
         assert [one.get("delivered", 0) for one in counters] == [1] * n
         assert sum(one.get("Broadcasting_sent", 0) for one in counters) == HONEYBADGER.formula(n)
-
-
-def delivered_in_twenty_seconds(name: str) -> int:
-    """Messages take 50 ms at least, 150 ms on average and now and then many times that; the timeout, where there is
-    one, is 100 ms and does not grow: what an adversary who schedules messages makes of any timeout."""
-    slow = plan(
-        delay_min=50 * MILLISECOND, delay_mean=100 * MILLISECOND, heavy_tail=True, faults_end=60 * SECOND,
-        parameters={"view_timeout_ms": 100, "view_timeout_growth_max": 1} if name == "pbft" else {},
-    )
-    world = World(slow, protocol(name))
-    world.start()
-    world.run_until(20 * SECOND)
-    assert name != "pbft" or min(replica.turn.core.standing().view for replica in world.replicas if replica.turn) > 20
-    return max(replica.turn.counters.get("delivered", 0) for replica in world.replicas if replica.turn)
-
-
-def test_it_commits_where_pbft_only_changes_views() -> None:
-    assert delivered_in_twenty_seconds("pbft") == 0
-    assert delivered_in_twenty_seconds("honeybadger") >= 2
 
 
 @pytest.mark.parametrize("lie", ["", "false-shares"])

@@ -156,13 +156,20 @@ def demo(
     contrast: Annotated[
         bool, typer.Option("--contrast", help="Only this: one traitor in PBFT, and the same in Raft.")
     ] = False,
+    asynchrony: Annotated[
+        bool,
+        typer.Option("--asynchrony", help="Only this, simulated: PBFT and HoneyBadger under a hostile schedule."),
+    ] = False,
 ) -> int:
     """Watch a cluster on this machine under attack, and the proof that it stayed right."""
     from outvote.cli.demo import PLAY, run_demo
+    from outvote.cli.demo_asynchrony import run_asynchrony
     from outvote.cli.demo_contrast import run_contrast
 
     if contrast:
         return run_contrast()
+    if asynchrony:
+        return run_asynchrony()
 
     return run_demo(
         report, pace="fast" if fast else "normal", plain=plain, acts=tuple(act) if act else tuple(PLAY),

@@ -12,11 +12,12 @@ and puts the trace that they really give in its place: a script holds if that ch
     cluster protocol=NAME n=N [seed=S] [clients=C] [delay=1ms] [sync=0ms] [liars=0:equivocate+silent,3:replay]
             [PARAMETER=VALUE ...]        (on one line)
     link A->B cut | open       one direction; * stands for everybody
+    hold R | hold leader | release    what R, or whoever leads, says to the others waits; nothing is lost
     submit client=C NAME ARGUMENT ...
     run 500ms | run 2s | run until idle      idle: nothing to show for 150 ms
     crash R [after=CALLS]      at once, or after so many port calls (a send, an append, an answer are one each)
     restart R
-    show KIND ... | hide KIND ...    which message types are shown; STATUS and FORWARD are not, at first
+    show KIND ... | hide KIND ...    which types of messages and records are shown; STATUS and FORWARD are not, at first
     standing                   one line a replica: where it stands
 """
 
@@ -30,6 +31,7 @@ from outvote.errors import Mistake
 from outvote.protocols.catalogue import protocol
 from outvote.simulator.adversaries.sins import parse_time
 from outvote.simulator.plan import Plan
+from outvote.simulator.scheduler import Scheduler
 from outvote.simulator.trace import Trace
 from outvote.simulator.world import World
 from outvote.types import FIRST_CLIENT, MILLISECOND, NEVER, SEAL_BYTES, SECOND, Nanos, ReplicaId
@@ -64,7 +66,9 @@ class ScriptTrace(Trace):
 
     def recorded(self, now: Nanos, me: str, bodies: Sequence[bytes]) -> None:
         for body in bodies:
-            self._add(now, me, f"records {brief(self.records.decode(body))}")
+            record = self.records.decode(body)
+            if type(record).__name__ not in self.hidden:
+                self._add(now, me, f"records {brief(record)}")
 
     def _add(self, now: Nanos, who: str, what: str) -> None:
         self.lines.append(f"{_stamp(now, who)} {what}")
@@ -84,18 +88,21 @@ def _parts(value: object) -> list[str]:
     for name in getattr(value, "__struct_fields__", ()):
         field = getattr(value, name)
         if isinstance(field, bool):
-            parts += [name] if field else []
+            parts += [f"bit {field:d}"] if name == "bit" else [name] if field else []
         elif isinstance(field, int):
             if name != "time":
                 parts.append(f"{LETTERS.get(name, name + ' ')}{field}")
         elif isinstance(field, bytes):
-            if "digest" in name and field:
+            if ("digest" in name or name == "root") and field:
                 parts.append(field.hex()[:4])
         elif isinstance(field, Request):
             parts.append(_request(field))
+        elif isinstance(field, tuple) and name == "branch":
+            continue  # it proves what the root says
         elif isinstance(field, tuple):
             parts.append(f"{name}[{' '.join(map(_element, field))}]")
         elif hasattr(field, "__struct_fields__"):
+            parts += [type(field).__name__] if name == "body" else []
             parts += _parts(field)
     return parts
 
@@ -122,6 +129,7 @@ class Scenario:
 
     def __init__(self) -> None:
         self._world: World | None = None
+        self._one_held: Scheduler | None = None
         self._shown = 0
 
     @property
@@ -129,6 +137,12 @@ class Scenario:
         if self._world is None:
             raise Mistake("a script begins with a cluster: cluster protocol=pbft n=4")
         return self._world
+
+    @property
+    def _scheduler(self) -> Scheduler:
+        if self._one_held is None:
+            self._one_held = Scheduler(self.world)
+        return self._one_held
 
     @property
     def trace(self) -> ScriptTrace:
@@ -178,6 +192,15 @@ class Scenario:
                 if sender != receiver:
                     {"cut": network.cut, "open": network.heal}[action](sender, receiver)
 
+    def hold(self, words: Sequence[str]) -> None:
+        if words[0] == "leader":
+            self._scheduler.follow_the_leader()
+        else:
+            self._scheduler.hold(int(words[0]))
+
+    def release(self, _words: Sequence[str]) -> None:
+        self._scheduler.end()
+
     def _ends(self, end: str) -> list[int]:
         if end.startswith("c"):
             return [FIRST_CLIENT + int(end[1:])]
@@ -226,6 +249,8 @@ class Scenario:
 COMMANDS: Final[Mapping[str, Callable[[Scenario, Sequence[str]], None]]] = {
     "cluster": Scenario.cluster,
     "link": Scenario.link,
+    "hold": Scenario.hold,
+    "release": Scenario.release,
     "submit": Scenario.submit,
     "run": Scenario.run,
     "crash": Scenario.crash,

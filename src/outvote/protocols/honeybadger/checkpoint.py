@@ -99,6 +99,7 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
     state.certified = certificate
     if state.ahead is not None and state.ahead.position <= position:
         state.ahead = None
+    state.proposed = {at: requests for at, requests in state.proposed.items() if at > position}
     state.epochs = {at: epoch for at, epoch in state.epochs.items() if at > position}
     state.finished = {at: None for at in state.finished if at > position}
     state.said = {at: words for at, words in state.said.items() if at > position}

@@ -18,8 +18,10 @@ class HoneyBadgerConfig(msgspec.Struct, frozen=True):
     """Epochs between two digests of the whole state."""
     window: int = 64
     """Epochs above the stable checkpoint that may be in play; a multiple of the interval, at least twice as large."""
+    pipeline: int = 2
+    """Epochs that may be worked on at a time: the next begins while the ones before it are agreed on or opened."""
     epochs_ahead: int = 2
-    """Epochs beyond the one being worked on of which messages are taken in."""
+    """Epochs beyond those being worked on of which messages are taken in."""
 
     def validated(self) -> HoneyBadgerConfig:
         """Returns self, or raises Mistake with the field and what it should be."""

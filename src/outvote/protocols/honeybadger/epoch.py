@@ -49,6 +49,11 @@ class Epoch:
             for proposer in range(committee.n)
         ]
 
+    @property
+    def agreed(self) -> bool:
+        """Whether the set is there, and its ciphertexts only wait to be opened."""
+        return self.subset.output is not None
+
     def label(self, proposer: ReplicaId) -> bytes:
         return label_of(self._keys.cluster, self.number, proposer)
 

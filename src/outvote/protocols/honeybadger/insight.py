@@ -70,6 +70,7 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "epochs", len(state.epochs), window
     yield "finished epochs", len(state.finished), window
     yield "outputs", len(state.decided), window
+    yield "own proposals under way", len(state.proposed), state.config.pipeline
     yield "epochs spoken in", len(state.said), window
     # n VALs, and of each proposer ECHO, READY, TERM, a share of the decryption, and 5 a round.
     most = n + n * (4 + 5 * ROUNDS_AHEAD)

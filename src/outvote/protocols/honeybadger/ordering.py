@@ -2,6 +2,9 @@
 
 1. With something to propose, or when others have begun the epoch: pick B / n of the first B waiting requests at random
    (so that replicas with the same queue propose different ones), encrypt them and put them into the common subset.
+   Up to `pipeline` epochs are under way at a time. One begins while another is under way if it has a full batch, or if
+   that other one only waits to be opened: then it costs no requests that could have been in it. What a replica has
+   proposed in an epoch under way it does not propose again.
 2. When the set is agreed on: open every ciphertext in it together.
 3. In order of proposers: what decodes and whose clients' seals all hold is taken, any other proposal is nothing and its
    proposer's fault. A request that several proposed counts where it comes first. The time is the median of the
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import blake2s
+from itertools import islice
 
 import msgspec
 
@@ -46,25 +50,45 @@ def say(state: State, epoch: Epoch, words: list[Words]) -> None:
 
 
 def try_propose(state: State, genuine: Genuine) -> None:
-    """In the next epoch, once; if somebody has something to say in it."""
-    number = state.delivered + 1
-    if state.fetching is not None or not state.in_play(number) or number in state.decided:
+    """Once in each of the next epochs, in order, as far as there is something to say in them."""
+    if state.fetching is not None:
         return
-    if number not in state.epochs and not len(state.pool):
-        return
-    epoch = state.epoch(number)
-    if epoch.proposed:
-        return
-    contribution = canonical(Contribution(state.wall, pick(state, number)))
-    nonce = state.keys.entropy.draw(number, b"encrypt" + blake2s(contribution).digest())
-    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.me), contribution, nonce)))
+    first = state.delivered + 1
+    for number in range(first, first + state.config.pipeline):
+        if not state.in_play(number) or number in state.decided:
+            continue
+        if not may_begin(state, number):
+            return
+        epoch = state.epoch(number)
+        if not epoch.proposed:
+            propose(state, epoch)
     open_outputs(state, genuine)
+
+
+def may_begin(state: State, number: Position) -> bool:
+    """Whether others have begun this epoch or a later one, or it would not come too early for what waits here."""
+    if any(begun >= number for begun in state.epochs):
+        return True
+    before = state.epochs.get(number - 1)
+    worthwhile = 1 if before is None or before.agreed else state.config.picks(state.committee.n)
+    if len(state.pool) < worthwhile:
+        return False
+    under_way = sum(1 for requests in state.proposed.values() for one in requests if state.pool.get(one.key))
+    return len(state.pool) - under_way >= worthwhile
+
+
+def propose(state: State, epoch: Epoch) -> None:
+    state.proposed[epoch.number] = picked = pick(state, epoch.number)
+    contribution = canonical(Contribution(state.wall, picked))
+    nonce = state.keys.entropy.draw(epoch.number, b"encrypt" + blake2s(contribution).digest())
+    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.me), contribution, nonce)))
 
 
 def pick(state: State, epoch: Position) -> tuple[Request, ...]:
     """B / n of the first B that wait, each choice as likely; as many as their bytes allow."""
     config = state.config
-    first = state.pool.waiting()[: config.batch_requests_max]
+    under_way = {request.key for requests in state.proposed.values() for request in requests}
+    first = list(islice((one for one in state.pool.waiting() if one.key not in under_way), config.batch_requests_max))
     lot = state.keys.entropy.draw(epoch, b"pick")
     drawn = sorted(first, key=lambda request: blake2s(canonical(request.statement()), key=lot).digest())
     picked: list[Request] = []
@@ -156,5 +180,6 @@ def deliver(state: State, number: Position) -> None:
     for request in batch.requests:
         state.pool.mark_executed(request)
     state.told.pop(number, None)
+    state.proposed.pop(number, None)
     checkpoint = number % state.config.checkpoint_interval == 0
     state.out.deliveries.append(Delivery(number, batch.time, batch.requests, 0, checkpoint))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outvote.core.checkpoints import GENESIS, CheckpointCertificate, CheckpointVotes
 from outvote.core.committee import Committee
-from outvote.core.contract import Outbox
+from outvote.core.contract import Outbox, Request
 from outvote.core.request_pool import RequestPool
 from outvote.core.tally import Tally
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
@@ -29,6 +29,7 @@ class State:
         self.heard = 0  # grows with everything new
 
         self.delivered: Position = 0
+        self.proposed: dict[Position, tuple[Request, ...]] = {}  # by us, in epochs under way: not picked again
         self.epochs: dict[Position, Epoch] = {}  # in play: above the low watermark, and not finished here
         self.finished: dict[Position, None] = {}  # above the low watermark, and nothing more to be said in them
         self.said: dict[Position, list[Words]] = {}  # above the low watermark: what is said again to who asks
@@ -55,10 +56,8 @@ class State:
 
     def in_play(self, epoch: Position) -> bool:
         """Whether words of this epoch are taken in: those behind may still be needed by others, and few ahead."""
-        return (
-            self.low < epoch <= min(self.high, self.delivered + 1 + self.config.epochs_ahead)
-            and epoch not in self.finished
-        )
+        ahead = self.config.pipeline + self.config.epochs_ahead
+        return self.low < epoch <= min(self.high, self.delivered + ahead) and epoch not in self.finished
 
     def epoch(self, number: Position) -> Epoch:
         found = self.epochs.get(number)

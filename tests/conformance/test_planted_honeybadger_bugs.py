@@ -1,0 +1,116 @@
+"""HoneyBadger's rules turned off one by one: each is missed by the swarm, within a few seeds from where a survey found
+it, or by a script.
+
+Numbers are the test plan's. The survey went through seeds 0 to 24 with each bug planted; what no seed there missed is
+left to scripts: an attack that the rule is for, or a property of one component.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from inspect import isfunction
+from typing import Final
+
+import pytest
+import test_asynchronous_subset
+import test_binary_agreement
+import test_hb_aba_macbrough
+import test_hb_cca_maul
+import test_hb_coin_reuse
+import test_hb_invalid_ct_stall
+import test_hb_rbc_bad_code
+import test_honeybadger
+import test_honeybadger_catch_up
+import test_reliable
+from honeybadger_cores import box
+from planted import honeybadger_rules
+
+from outvote.broadcast.stand_in import SPOILED
+from outvote.simulator.runs import run_seed
+
+BUDGET_RUNS: Final = 10
+
+# By name: the first seed that missed the rule.
+SWARM: Final[dict[str, int]] = {
+    "decides_on_one_term": 3,
+    "coin_shares_unverified": 3,
+    "output_without_waiting_for_broadcasts": 2,
+    "decryption_shares_unverified": 3,  # 49
+    "batches_in_an_order_of_one_s_own": 1,
+    "epochs_taken_in_however_far": 1,
+    "delivers_what_is_opened_first": 2,
+    "words_not_recorded": 5,
+}
+
+SCRIPTS: Final[dict[str, Callable[[], None]]] = {
+    "ready_on_f_readies": test_reliable.test_one_liar_s_ready_makes_nobody_ready,  # 44
+    "a_bit_in_with_f_plus_1_bvals": partial(test_binary_agreement.test_what_all_put_in_is_decided, False),
+    "carries_the_coin_over_a_single_value": partial(test_binary_agreement.test_what_all_put_in_is_decided, False),
+    "delivers_with_2f_readies": test_reliable.test_half_a_broadcast_is_delivered_by_nobody,  # 44
+    "shards_not_coded_again":  # 45
+        partial(test_hb_rbc_bad_code.test_shards_that_are_no_code_word_are_delivered_by_nobody_and_recorded, 0),
+    "values_fixed_by_aux": test_hb_aba_macbrough.test_one_liar_who_knows_the_coin_early_cannot_stall,  # 46
+    "coin_released_before_conf": test_hb_aba_macbrough.test_a_share_of_the_coin_is_said_only_after_conf,  # 47
+    "a_sender_counts_more_than_once": test_binary_agreement.test_a_sender_has_one_aux_and_one_conf_a_round,
+    "seals_of_clients_unchecked":
+        partial(test_hb_invalid_ct_stall.test_hb_invalid_ct_stall, test_hb_invalid_ct_stall.forged,
+                "a batch that is none"),
+    "all_pick_the_first": test_honeybadger.test_distinct_requests_of_an_epoch_are_as_many_as_the_paper_says,
+    "begins_epochs_without_need":
+        test_honeybadger.test_an_epoch_does_not_begin_for_less_than_a_batch_while_another_is_agreed_on,
+    "own_proposals_picked_again": test_honeybadger.test_no_more_epochs_are_under_way_than_the_pipeline_holds,
+    "words_not_in_the_summary": test_honeybadger.test_a_restarted_replica_says_the_same_again,
+    "not_bound_after_a_restart": test_honeybadger.test_a_restarted_replica_says_the_same_again,
+    "output_believed_from_one": test_honeybadger.test_an_output_is_believed_from_f_plus_1,
+    "outputs_of_different_content_counted_together":
+        test_honeybadger_catch_up.test_outputs_of_different_content_do_not_add_up,
+    "stable_without_a_look_at_one_s_own_state":
+        test_honeybadger_catch_up.test_a_certified_state_that_is_not_one_s_own_is_fetched,
+    "stable_proof_without_a_quorum": test_honeybadger_catch_up.test_a_proof_without_a_quorum_is_a_lie,
+    "nothing_said_again": test_honeybadger_catch_up.test_who_is_asked_says_its_own_words_again,
+    "opened_before_it_is_ordered": test_honeybadger.test_nobody_can_read_it_before_it_is_ordered,
+    "time_of_the_first_proposer": test_honeybadger.test_the_time_lies_between_those_of_correct_replicas,
+    "decides_against_the_coin": test_binary_agreement.test_all_decide_the_same_bit_whatever_the_schedule,
+    "coins_named_without_the_epoch": test_hb_coin_reuse.test_no_two_epochs_share_a_coin,
+    "refuses_before_enough_are_in":  # 48
+        partial(test_asynchronous_subset.test_enough_are_in_though_some_are_slow, 1),
+    "ciphertext_unchecked": test_hb_cca_maul.test_hb_cca_maul,  # 50
+    "invalid_ciphertext_waited_for": partial(  # 51
+        test_hb_invalid_ct_stall.test_hb_invalid_ct_stall,
+        lambda cluster: box(cluster, SPOILED), "a ciphertext whose payload does not open",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SWARM)
+def test_the_swarm_finds_it(name: str) -> None:
+    """And the same seed holds without the bug."""
+    for seed in range(SWARM[name], SWARM[name] + BUDGET_RUNS):
+        with pytest.MonkeyPatch.context() as patch:
+            getattr(honeybadger_rules, name)(patch)
+            killed = not run_seed("honeybadger", seed).ok
+        if killed:
+            assert run_seed("honeybadger", seed).violation == ""
+            return
+    pytest.fail(f"{BUDGET_RUNS} runs from {SWARM[name]} on held with a bug planted")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_finds_it(name: str) -> None:
+    """The script holds as things are, and fails once the bug is planted."""
+    SCRIPTS[name]()
+    with pytest.MonkeyPatch.context() as patch:
+        getattr(honeybadger_rules, name)(patch)
+        with pytest.raises(AssertionError):
+            SCRIPTS[name]()
+
+
+def test_every_rule_that_is_turned_off_is_looked_for() -> None:
+    planted = {
+        name for name, value in vars(honeybadger_rules).items()
+        if isfunction(value) and value.__module__ == honeybadger_rules.__name__
+        and not name.startswith("_") and name != "made_with"
+    }
+    assert planted == set(SWARM) | set(SCRIPTS)
+    assert not set(SWARM) & set(SCRIPTS)
