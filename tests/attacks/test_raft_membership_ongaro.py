@@ -108,3 +108,28 @@ def test_a_truncated_configuration_counts_no_longer() -> None:
     assert steps.state(0).members == steps.state(1).members
     assert steps.state(0).members.voters == (0, 1, 2)
     assert not steps.state(0).members.joint
+
+
+def test_who_votes_no_longer_leads_on_until_that_is_certain() -> None:
+    """One voter hands its vote to another. The entry that says so reaches its own disk alone, and it crashes: the other
+    knows of the joint configuration only, needs its vote, and lacks an entry; nobody else can be elected."""
+    steps = Steps(2, learners=0b10)
+    steps.elect(0)
+    steps.settle()
+    assert steps.cores[0].change_voters((1,)) == ""
+    steps.drain(0)
+    steps.settle(hold=lambda letter: letter[0] == 0 and not steps.state(0).members.joint)
+    assert not steps.state(0).members.votes(0)
+    assert steps.state(1).members.joint
+    steps.letters.clear()
+    steps.crash(0)
+    steps.elect(0)
+    for _ in range(6):
+        steps.pass_time(steps.state(0).config.heartbeat_ns)
+        steps.settle()
+    assert steps.state(1).members == steps.state(0).members
+    assert not steps.state(0).leads, "now it is certain"
+    steps.elect(1)
+    steps.submit(1, 1)
+    steps.settle()
+    assert steps.executed(1) == [1]

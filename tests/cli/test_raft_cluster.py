@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -49,3 +50,45 @@ def test_another_replica_leads_and_nothing_is_lost(tmp_path: Path, capsys: pytes
     assert (told["tolerates"], told["quorum"], told["faults"], told["reachable"]) == ("crashes", 2, 1, 3)
     roles = [one["role"] for one in told["replicas"]]
     assert sorted(roles) == ["backup", "backup", "primary"]
+
+
+HIDDEN: Final = "what no witness may ever see"
+WITNESS: Final[ReplicaId] = 2
+
+
+def test_a_witness_stands_in_and_its_disk_holds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the two that keep data is killed; then that one comes back, with everything, and the other is killed."""
+    cluster = DemoCluster(
+        tmp_path / "cluster", ["one"], protocol="raft", replicas=3, flags={"witnesses": 1 << WITNESS}
+    )
+
+    async def main() -> None:
+        await asyncio.gather(*(cluster.start(replica) for replica in range(3)))
+        async with await Client.connect(cluster.directory, "one", KeyValueStore) as client:
+            store = client.of(KeyValueStore)
+            for number in range(80):  # the witness's log begins anew every 64
+                await store.put("key", f"{HIDDEN} {number}")
+            await cluster.kill(1)
+            await store.put("key", f"{HIDDEN}, one copy")
+            await cluster.start(1)
+            caught_up = await client.read_stale("get", "key", within_s=0.001, replica=1)
+            assert caught_up.value.value == f"{HIDDEN}, one copy"
+            await cluster.kill(0)
+            assert (await store.get("key")).value == f"{HIDDEN}, one copy"
+            await store.put("key", f"{HIDDEN}, the other")
+            await asyncio.to_thread(show_status, cluster.directory, "one", 1.0, True, False)
+
+    async def run() -> None:
+        try:
+            await main()
+        finally:
+            await cluster.close()
+
+    asyncio.run(run())
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert [one.get("role") for one in told["replicas"]] == [None, "primary", "witness"]
+    written = [path for path in (cluster.directory / f"replica-{WITNESS}").rglob("*") if path.is_file()]
+    assert any(path.suffix == ".segment" for path in written)
+    assert not any(HIDDEN.encode() in path.read_bytes() for path in written)
+    others = (cluster.directory / "replica-1").rglob("*.segment")
+    assert any(HIDDEN.encode() in path.read_bytes() for path in others), "the search would find it"

@@ -45,18 +45,19 @@ class Overview(msgspec.Struct):
 
     def disagreements(self) -> list[str]:
         """A sentence for each position at which replicas have different histories or states."""
-        found = _partings("history", [(r.replica, r.standing.position, r.history) for r in self.reports if r])
-        return found + _partings(
-            "checkpoint", [(r.replica, r.checkpoint, r.checkpoint_digest) for r in self.reports if r]
-        )
+        return _partings("history", self._histories()) + _partings("checkpoint", self._checkpoints())
+
+    def _histories(self) -> list[tuple[ReplicaId, Position, Digest]]:
+        """Of those that keep any."""
+        return [(r.replica, r.standing.position, r.history) for r in self.reports if r and role(r) != "witness"]
+
+    def _checkpoints(self) -> list[tuple[ReplicaId, Position, Digest]]:
+        return [(r.replica, r.checkpoint, r.checkpoint_digest) for r in self.reports if r and role(r) != "witness"]
 
     def astray(self) -> set[ReplicaId]:
         """Replicas that contradict a weak quorum of others, or without one, all that contradict each other."""
         strays: set[ReplicaId] = set()
-        for entries in (
-            [(r.replica, r.standing.position, r.history) for r in self.reports if r],
-            [(r.replica, r.checkpoint, r.checkpoint_digest) for r in self.reports if r],
-        ):
+        for entries in (self._histories(), self._checkpoints()):
             for camps in _camps(entries).values():
                 if len(camps) > 1:
                     trusted = [who for who in camps.values() if len(who) > self.genesis.committee().faults]
@@ -167,6 +168,8 @@ def _several(replicas: list[ReplicaId]) -> str:
 def role(report: Report) -> str:
     if not report.standing.active:
         return "changing view"
+    if report.replica in report.standing.witnesses:
+        return "witness"
     if report.standing.voters and report.replica not in report.standing.voters:
         return "learner"
     return "primary" if report.standing.leader == report.replica else "backup"

@@ -226,7 +226,7 @@ class Client:
         connected = self.session.is_connected
         order = self._stale.order(self.session.leader, connected) if replica is None else [replica]
         return await self._stale.ask(
-            command, operation, int(within_s * SECOND), order, self.session.reads.next_number,
+            command, operation, int(within_s * SECOND), order, self.config.timeout_ns, self.session.reads.next_number,
             lambda to, read: self._write([(to, read)]),
         )
 

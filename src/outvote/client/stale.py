@@ -18,6 +18,8 @@ from outvote.wire.client_messages import OUTSTANDING_MAX, Read, ReadReply, Unrea
 
 ANSWER_WITHIN_S: Final = 1.0  # else the next replica is asked; two heartbeats of a default cluster and a round trip fit
 
+AGAIN_AFTER_S: Final = 0.05
+
 
 class Stale(NamedTuple):
     """What one replica's state held: everything that any client was answered `age_ns` before this came, or earlier."""
@@ -39,42 +41,55 @@ class StaleReads:
 
     def order(self, leader: ReplicaId, connected: Callable[[ReplicaId], bool]) -> list[ReplicaId]:
         """Whom to ask, one after the other: learners first, and the leader last, which has most to do."""
-        learners = self._genesis.flags.get("learners", 0)
+        learners, witnesses = (self._genesis.flags.get(name, 0) for name in ("learners", "witnesses"))
         n = self._genesis.n
         turn = [(self._client + step) % n for step in range(n)]
-        return sorted(filter(connected, turn), key=lambda one: (one == leader, not learners >> one & 1))
+        turn = [one for one in turn if connected(one) and not witnesses >> one & 1]
+        return sorted(turn, key=lambda one: (one == leader, not learners >> one & 1))
 
     async def ask(
         self, command: CommandInterface, operation: bytes, within_ns: Nanos, replicas: Sequence[ReplicaId],
-        next_number: Callable[[], int], send: Callable[[ReplicaId, Read], None],
+        timeout_ns: Nanos, next_number: Callable[[], int], send: Callable[[ReplicaId, Read], None],
     ) -> Stale:
         """`within_ns` is above 0. Raises Mistake for what a replica cannot be asked so, NotEnoughReplicas if none of
-        these answers."""
+        these answers in time: they are asked in turn, and again."""
         if self._genesis.tolerates != "crashes":
             raise Mistake("where replicas may lie nobody believes one alone: use call, which asks a quorum")
         if not command.query:
             raise Mistake(f"{command.name} is a command: only queries can be read from one replica")
         if len(self._waiting) >= OUTSTANDING_MAX:
             raise Mistake(f"{OUTSTANDING_MAX} such reads wait already: await some of them first")
-        for replica in replicas:
-            number, asked_at = next_number(), self._now()
-            future: asyncio.Future[ReadReply | None] = asyncio.get_running_loop().create_future()
-            self._waiting[number] = (replica, future)
-            try:
-                send(replica, Read(number, (operation,), replica, within_ns))
-                async with asyncio.timeout(ANSWER_WITHIN_S):
-                    reply = await future
-            except TimeoutError:
-                continue
-            finally:
-                del self._waiting[number]
-            if reply is not None and reply.results:
-                age_ns = reply.age_ns + self._now() - asked_at  # how long it was on its way is not known: all of it
-                return Stale(command.decode(reply.results[0]), reply.position, age_ns, replica)
+        deadline = self._now() + timeout_ns
+        while True:
+            for replica in replicas:
+                asked_at = self._now()
+                reply = await self._ask(replica, Read(next_number(), (operation,), replica, within_ns), send)
+                if reply is not None:
+                    age_ns = reply.age_ns + self._now() - asked_at  # how long it was on its way nobody knows: all of it
+                    return Stale(command.decode(reply.results[0]), reply.position, age_ns, replica)
+            if self._now() >= deadline:
+                break
+            await asyncio.sleep(AGAIN_AFTER_S)
         asked = ", ".join(map(str, replicas)) or "none is connected"
         raise NotEnoughReplicas(
             f"no replica told a state of the last {within_ns / SECOND:g} s (asked: {asked})", may_execute=False
         )
+
+    async def _ask(
+        self, replica: ReplicaId, read: Read, send: Callable[[ReplicaId, Read], None]
+    ) -> ReadReply | None:
+        """None: it cannot tell, or does not."""
+        future: asyncio.Future[ReadReply | None] = asyncio.get_running_loop().create_future()
+        self._waiting[read.number] = (replica, future)
+        try:
+            send(replica, read)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                reply = await future
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[read.number]
+        return reply if reply is not None and reply.results else None
 
     def heard(self, replica: ReplicaId, message: ReadReply | Unread) -> bool:
         """Whether this was waited for here."""

@@ -24,6 +24,7 @@ import msgspec
 from outvote.types import NEVER, ClientId, Digest, Nanos, PartyId, Position, ReplicaId, Seal, View
 
 ALL: Final = -1  # every replica, the sender included
+NO_STATE: Final[Digest] = bytes(32)  # stands where a digest would, for a replica that votes and keeps no state
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -144,7 +145,8 @@ class Delivery(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 
 
 class Stable(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
-    """A position whose state a quorum certified: the host may keep that snapshot and forget the log before it."""
+    """A position whose state a quorum certified: the host may keep that snapshot and forget the log before it. With
+    NO_STATE for a digest there is none to keep, and only the log begins anew."""
 
     position: Position
     digest: Digest

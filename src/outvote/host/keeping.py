@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from outvote.core.contract import NO_STATE
 from outvote.errors import Lie
 from outvote.host.ports import Observer
 from outvote.machines.merkle_image import pages, read_image, salvage
@@ -35,6 +36,8 @@ class Keeping:
     def take_over(self, recovered: Recovered) -> MerkleMap | None:
         """The state of our disk; None if it holds none, or one whose leaves are not those that its digest stands
         for. Raises BrokenStorage."""
+        if recovered.digest == NO_STATE:
+            return None
         if self._is_stored and self._disk.nodes is not None:
             self._vault = Vault(self._disk.nodes)
             state = self._take_version(self._vault, recovered)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from outvote.core.contract import ALL, Claim, Core, Delivery, Message, Outbox, Record, Request
+from outvote.core.contract import ALL, NO_STATE, Claim, Core, Delivery, Message, Outbox, Record, Request
 from outvote.errors import Lie
 from outvote.host.budgets import (
     FORGERIES_BURST,
@@ -457,6 +457,9 @@ class Turn:
 
     def _keep(self, position: Position, digest: Digest) -> None:
         """A quorum certified this state: store it, and let the log begin anew behind it."""
+        if digest == NO_STATE:
+            self._disk.keep(position, digest, b"", [self._records.encode(record) for record in self.core.summary()])
+            return
         snapshot = self._snapshots.get(position)
         if snapshot is None or snapshot.digest != digest:
             return

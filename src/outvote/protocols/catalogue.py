@@ -67,6 +67,7 @@ class LogInsight(NamedTuple):
     leads: Callable[[Core], int | None]  # the term that a core leads
     log_of: Callable[[Core], tuple[Position, list[tuple[int, Digest]]]]  # where it begins, and what it holds behind
     majority: Callable[[Core, set[ReplicaId]], bool]  # whether so many logs are enough for it to commit
+    keeps_data: Callable[[Mapping[str, int], ReplicaId], bool]  # with these parameters; a witness notes terms alone
 
 
 class Insight(NamedTuple):
@@ -242,11 +243,12 @@ RAFT: Final = Protocol(
             leads=raft_insight.leads,
             log_of=raft_insight.log_of,
             majority=raft_insight.majority,
+            keeps_data=raft_insight.keeps_data,
         ),
     ),
     expected_marks=raft_records.MARKS,
     operations=RAFT_OPERATIONS,
-    flags=(*RAFT_FLAGS, "lease_drift_ppm", "learners"),
+    flags=(*RAFT_FLAGS, "lease_drift_ppm", "learners", "witnesses"),
     facts=raft_facts.RAFT,
 )
 

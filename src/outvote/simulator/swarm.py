@@ -18,6 +18,7 @@ SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
     "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 6, 7),
 }
 RECOVERY_SHARE = 0.125  # of the seeds
+WITNESS_SHARE = 0.15
 TURN_EVERY_MS = (200, 500, 1200)  # from one rejuvenation to the next
 LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
 
@@ -139,12 +140,24 @@ def _with_flags(plan: Plan, rng: Random) -> Plan:
     # Of an even number one is no loss: as many may fail as before.
     learner = 1 << rng.randrange(plan.n) if plan.n % 2 == 0 and rng.random() < 0.7 else 0
     plan = plan.but(parameters={**plan.parameters, **flags, "learners": learner})
-    plan = _with_operations(plan, rng)
+    plan = _with_witness(_with_operations(plan, rng), Random(f"{plan.seed} witness"))
     if not lease:
         return plan
     return plan.but(
         clock_drift_ppm_max=min(plan.clock_drift_ppm_max, 20_000),
         faults=tuple(fault for fault in plan.faults if fault.kind not in ("leap", "freeze", "thaw")),
+    )
+
+
+def _with_witness(plan: Plan, rng: Random) -> Plan:
+    """One of three or more. While a replica that keeps data is away a witness stands in for it, and then nobody else
+    may be lost for good."""
+    if rng.random() >= WITNESS_SHARE or plan.parameters["learners"]:
+        return plan
+    gone = ("stay-down", "stay-cut", "rot-states")
+    return plan.but(
+        parameters={**plan.parameters, "witnesses": 1 << rng.randrange(plan.n)},
+        faults=tuple(fault for fault in plan.faults if fault.kind not in gone),
     )
 
 

@@ -337,6 +337,32 @@ def learner_counted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Members, "reached", reached)
 
 
+def nobody_leads_but_voters(patch: pytest.MonkeyPatch) -> None:
+    """Also while the entry that takes somebody's vote is not certain, and those who vote then lack it."""
+    patch.setattr(State, "may_lead", property(lambda state: state.keeps_data and state.members.votes(state.me)))
+
+
+def witness_leads(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "may_lead", property(lambda state: state.members.votes(state.me)))
+
+
+def witness_told_at_once(patch: pytest.MonkeyPatch) -> None:
+    """It stands in for a replica that keeps data, while that replica is there."""
+    patch.setattr(replication, "held_by_data", lambda state: state.log.last)
+
+
+def witness_forgets_what_it_acknowledged(patch: pytest.MonkeyPatch) -> None:
+    """It keeps no data, and no terms either."""
+    original = replication.on_append_entries
+
+    def on_append_entries(state: State, sender: ReplicaId, message: AppendEntries) -> None:
+        original(state, sender, message)
+        if not state.keeps_data:
+            state.out.records[:] = [one for one in state.out.records if not isinstance(one, Wrote)]
+
+    handle(patch, AppendEntries, on_append_entries)
+
+
 def configuration_not_in_the_snapshot(patch: pytest.MonkeyPatch) -> None:
     original = restoring.summary
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from outvote.errors import Mistake
-from outvote.types import MILLISECOND, Nanos
+from outvote.types import MILLISECOND, Nanos, ReplicaId
 
 HEARTBEATS_OF_A_TIMEOUT: Final = 8  # several may be lost before anybody thinks of an election
 FLAGS: Final = ("pre_vote", "check_quorum", "read_index", "lease", "pipelining")
@@ -45,6 +46,16 @@ class RaftConfig(msgspec.Struct, frozen=True):
     """Whether entries follow each other to a follower without waiting for its acknowledgement."""
     learners: int = 0
     """Bit i: replica i has no vote at first."""
+    witnesses: int = 0
+    """Bit i: replica i votes and keeps no data: terms of entries and who votes, no requests and no state."""
+
+    def keeps_data(self, replica: ReplicaId) -> bool:
+        return not self.witnesses >> replica & 1
+
+    def too_many_witnesses(self, voters: Sequence[ReplicaId]) -> bool:
+        """A majority of the voters must keep data: then every majority holds one that does, and as many as may fail can
+        do so without the last copy."""
+        return 2 * sum(1 for voter in voters if not self.keeps_data(voter)) >= len(voters)
 
     @property
     def heartbeat_ns(self) -> Nanos:
@@ -75,4 +86,9 @@ class RaftConfig(msgspec.Struct, frozen=True):
             raise Mistake("batch_bytes_max must lie between 307200 (one largest request) and 2097152 (half a frame)")
         if not 0 <= self.learners < (1 << n) - 1:
             raise Mistake(f"learners is {self.learners}: bit i stands for replica i of {n}, and one at least must vote")
+        if not 0 <= self.witnesses < 1 << n:
+            raise Mistake(f"witnesses is {self.witnesses}: bit i stands for replica i of {n}")
+        voters = [replica for replica in range(n) if not self.learners >> replica & 1]
+        if self.witnesses and self.too_many_witnesses(voters):
+            raise Mistake(f"witnesses is {self.witnesses}: of {len(voters)} voters more than half must keep data")
         return self

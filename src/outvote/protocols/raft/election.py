@@ -33,8 +33,9 @@ def patience_ns(state: State) -> Nanos:
 
 
 def wait(state: State) -> None:
-    """Begin the election timer anew. Learners, and those whose state is lost, wait without it."""
-    if state.members.votes(state.me) and not state.leads:
+    """Begin the election timer anew. Learners, witnesses, and those whose state is lost, wait
+    without it."""
+    if state.may_lead and not state.leads:
         state.timers.set("election", state.now + patience_ns(state))
     else:
         state.timers.cancel("election")
@@ -94,7 +95,7 @@ def leader_is_live(state: State) -> bool:
 
 def timed_out(state: State) -> None:
     """Nothing was heard of a leader for too long."""
-    if not state.members.votes(state.me) or state.leads:
+    if not state.may_lead or state.leads:
         return
     state.fruitless += 1
     if state.lacks_state:
@@ -131,7 +132,7 @@ def campaign(state: State, forced: bool = False) -> None:
 
 def on_timeout_now(state: State, _sender: ReplicaId, message: TimeoutNow) -> None:
     """The leader hands over: no pre-vote, or those who hear it still would refuse."""
-    may = state.role == "follower" and state.members.votes(state.me) and not state.lacks_state
+    may = state.role == "follower" and state.may_lead and not state.lacks_state
     if may and message.term == state.term:
         campaign(state, forced=True)
 

@@ -43,12 +43,19 @@ def content(delivery: Delivery) -> Digest:
     return digest_of(Entry(0, delivery.time, delivery.requests))
 
 
+def content_of(entry: Entry) -> Digest:
+    """The same of an entry; b"" of what a witness holds."""
+    return digest_of(Entry(0, entry.time, entry.requests)) if entry.whole else b""
+
+
+def keeps_data(parameters: Mapping[str, int], replica: ReplicaId) -> bool:
+    return not parameters.get("witnesses", 0) >> replica & 1
+
+
 def writes(record: Record) -> tuple[Position, tuple[tuple[int, Digest], ...]] | None:
     """What a record does to the log: behind this position it holds these, each with its term, and nothing else."""
     if isinstance(record, Wrote):
-        return record.after, tuple(
-            (entry.term, digest_of(Entry(0, entry.time, entry.requests))) for entry in record.entries
-        )
+        return record.after, tuple((entry.term, content_of(entry)) for entry in record.entries)
     return None
 
 
@@ -67,7 +74,7 @@ def log_of(core: Core) -> tuple[Position, list[tuple[int, Digest]]]:
     """Where a core's log begins, and what it holds behind, as `writes` has it."""
     assert isinstance(core, RaftReplica)
     log = core.state.log
-    return log.base, [(entry.term, digest_of(Entry(0, entry.time, entry.requests))) for entry in log.entries]
+    return log.base, [(entry.term, content_of(entry)) for entry in log.entries]
 
 
 def majority(core: Core, holders: set[ReplicaId]) -> bool:

@@ -29,6 +29,12 @@ class Members(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fie
         """Whether these are a majority: of the new voters and of the old."""
         return _majority(self.voters, said) and (not self.outgoing or _majority(self.outgoing, said))
 
+    def held(self, matched: Mapping[ReplicaId, Position], live: Collection[ReplicaId]) -> Position:
+        """The highest position that witnesses may be told of: as many of the voters that keep data have come to it as
+        make a majority, or, where fewer of them are `live`, as many as are. `matched`: of those that keep data."""
+        position = _held(self.voters, matched, live)
+        return min(position, _held(self.outgoing, matched, live)) if self.outgoing else position
+
     def reached(self, matched: Mapping[ReplicaId, Position]) -> Position:
         """The highest position that a majority has come to: of the new voters and of the old."""
         position = _reached(self.voters, matched)
@@ -47,3 +53,11 @@ def _majority(voters: Collection[ReplicaId], said: Collection[ReplicaId]) -> boo
 def _reached(voters: Collection[ReplicaId], matched: Mapping[ReplicaId, Position]) -> Position:
     positions = sorted((matched.get(voter, 0) for voter in voters), reverse=True)
     return positions[len(voters) // 2]
+
+
+def _held(
+    voters: Collection[ReplicaId], matched: Mapping[ReplicaId, Position], live: Collection[ReplicaId]
+) -> Position:
+    positions = sorted((matched[voter] for voter in voters if voter in matched), reverse=True)
+    copies = min(len(voters) // 2 + 1, max(1, sum(1 for voter in voters if voter in matched and voter in live)))
+    return positions[copies - 1] if len(positions) >= copies else 0

@@ -32,6 +32,7 @@ def look(state: State) -> None:
         if members is not None:
             state.members, state.members_at = members, index
             break
+    state.members_before = at(state, state.members_at - 1)
     if not state.leads:
         election.wait(state)
 
@@ -56,6 +57,8 @@ def change(state: State, voters: Sequence[ReplicaId]) -> str:
         return "no entry of this term is committed yet"
     if state.members.joint or state.members_at > state.commit:
         return "another change is under way"
+    if state.config.witnesses and state.config.too_many_witnesses(wanted):
+        return "more than half of the voters must keep data, so fewer of them may be witnesses"
     if wanted == state.members.voters:
         return "these are the voters"
     append(state, Members(wanted, state.members.voters))

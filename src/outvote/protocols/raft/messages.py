@@ -16,12 +16,17 @@ from outvote.types import Digest, Nanos, Position, ReplicaId
 
 class Entry(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """What one index of the log holds: requests, and the wall-clock time that the leader proposes for them. None at
-    all begins a term; with `members` it changes the configuration."""
+    all begins a term; with `members` it changes the configuration. What a witness holds of it is not `whole`."""
 
     term: int
     time: Nanos
     requests: tuple[Request, ...]
     members: Members | None = None
+    whole: bool = True
+
+    def bare(self) -> Entry:
+        """For a witness: without what is to be executed."""
+        return Entry(self.term, 0, (), self.members, False)
 
 
 class VoteStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=11):

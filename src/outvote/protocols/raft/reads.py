@@ -33,7 +33,7 @@ def ask(state: State) -> int:
 
 def readable_from(state: State) -> Position | None:
     """What has to be executed here before confirmed reads are answered; None if nobody is known to confirm any."""
-    if not state.config.read_index or state.leader == NOBODY:
+    if not state.config.read_index or state.leader == NOBODY or not state.keeps_data:
         return None
     return state.read_from
 

@@ -83,7 +83,7 @@ class RaftReplica(Core):
         if position or records:
             state.heard_at = self.now  # perhaps just before the crash; see election.leader_is_live
         election.wait(state)
-        if not position and not records and state.me == state.members.voters[0]:
+        if not position and not records and state.me == next(filter(state.config.keeps_data, state.members.voters)):
             state.timers.set("election", self.now)  # a new cluster need not wait for its first leader
         self._settle()
 
@@ -94,7 +94,10 @@ class RaftReplica(Core):
         self._begin()
         state = self.state
         for request in requests:
-            if state.pool.add(request) and state.leader not in (NOBODY, state.me):
+            if not state.keeps_data:
+                if state.leader != NOBODY:
+                    self.out.hints.append((state.leader, Forward(request)))
+            elif state.pool.add(request) and state.leader not in (NOBODY, state.me):
                 self.out.hints.append((state.leader, Forward(request)))
         self._settle()
 
@@ -154,7 +157,8 @@ class RaftReplica(Core):
         known = state.leader if state.leader != NOBODY else state.term % state.committee.n
         return Standing(
             state.term, state.leader != NOBODY, known, state.delivered, state.told_stable, len(state.pool), note,
-            state.members.voters, (), state.members.joint or state.members_at > state.commit,
+            state.members.voters, tuple(one for one in range(state.committee.n) if not state.config.keeps_data(one)),
+            state.members.joint or state.members_at > state.commit,
         )
 
     # ------------------------------------------------------------------ for operators and tests

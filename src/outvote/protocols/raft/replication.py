@@ -30,6 +30,7 @@ IN_FLIGHT_MAX: Final = 16  # messages with entries that a follower has not ackno
 ENTRIES_MAX: Final = 64  # of one message
 FORWARDED_MAX: Final = 16  # waiting requests forwarded anew at a time
 ROUNDS_MAX: Final = 64  # heartbeat rounds remembered while nobody answers: 8 election timeouts
+SILENT_PARTS: Final = 2  # of an election timeout without a word, and witnesses stand in: 4 heartbeats
 ANNOUNCE_NS: Nanos = 10 * MILLISECOND  # an idle leader says that much later what is committed
 
 
@@ -93,6 +94,10 @@ def send_entries(state: State) -> None:
     """To each follower what it lacks and may have. If all are equally far it is one message, encoded once."""
     if all(peer.next > state.log.last for peer in state.peers.values()):
         return
+    if state.config.witnesses:
+        for replica, peer in state.peers.items():
+            send_to(state, replica, peer)
+        return
     following = next(iter(state.peers.values())).next
     if following > state.log.base and all(
         peer.next == following and not peer.probing and has_room(state, peer) for peer in state.peers.values()
@@ -107,11 +112,13 @@ def send_entries(state: State) -> None:
 
 def send_to(state: State, replica: ReplicaId, peer: Peer) -> None:
     """One follower's share, as far as the pipeline has room."""
-    while peer.next <= state.log.last and has_room(state, peer):
+    whole = state.config.keeps_data(replica)
+    last = state.log.last if whole else held_by_data(state)
+    while peer.next <= last and has_room(state, peer):
         if peer.next <= state.log.base:
             snapshots.offer(state, replica, peer)
             return
-        message = entries_from(state, peer.next)
+        message = entries_from(state, peer.next) if whole else bare_entries_from(state, peer.next, last)
         state.out.hints.append((replica, message))
         _sent(peer, message)
 
@@ -125,6 +132,25 @@ def entries_from(state: State, first: Position) -> AppendEntries:
     log = state.log
     entries = log.slice(first, state.config.batch_bytes_max, ENTRIES_MAX)
     return AppendEntries(state.term, first - 1, log.term(first - 1), entries, state.commit)
+
+
+def bare_entries_from(state: State, first: Position, last: Position) -> AppendEntries:
+    """A witness's share: small enough to go in one message."""
+    log = state.log
+    entries = log.slice(first, state.config.batch_bytes_max, min(ENTRIES_MAX, last - first + 1))
+    bare = tuple([entry.bare() for entry in entries])
+    return AppendEntries(state.term, first - 1, log.term(first - 1), bare, state.commit)
+
+
+def held_by_data(state: State) -> Position:
+    """How far witnesses may be told of the log. Were they told of more, an entry could be on the disks of a leader and
+    of witnesses alone while others that keep data are up: if that leader fails, witnesses vote for none of those."""
+    since = state.now - state.config.view_timeout_ns // SILENT_PARTS
+    keeps_data = state.config.keeps_data
+    matched = {replica: peer.match for replica, peer in state.peers.items() if keeps_data(replica)}
+    live = [replica for replica, peer in state.peers.items() if peer.heard_at >= since]
+    matched[state.me] = state.flushed
+    return state.members.held(matched, (state.me, *live))
 
 
 def _sent(peer: Peer, message: AppendEntries) -> None:
@@ -187,6 +213,9 @@ def commit_to(state: State, position: Position) -> None:
 
 def deliver(state: State) -> None:
     """Hand over what is committed, in order. Only the leader answers: one answer is enough, and costs least."""
+    if not state.keeps_data:
+        snapshots.forget_what_is_committed(state)
+        return
     if state.fetching is not None or state.lacks_state:
         return
     route = state.term * state.committee.n + max(state.leader, 0)
@@ -326,6 +355,8 @@ def hand_over(state: State, successor: ReplicaId) -> str:
         return "it leads already"
     if not state.members.votes(successor):
         return f"replica {successor} does not vote, so it cannot lead"
+    if not state.config.keeps_data(successor):
+        return f"replica {successor} is a witness: it keeps no data, and never leads"
     state.transferring = successor
     state.lease_until = state.now  # whoever it elects is not bound by our lease
     state.timers.set("transfer", state.now + state.config.view_timeout_ns)

@@ -34,6 +34,8 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     else:
         state.base_members = _members_at(state, log.base, compacted)
         state.commit = max(position, log.base)
+    if not state.keeps_data:
+        state.delivered = position = state.commit
     membership.look(state)
     state.stable, state.stable_digest = position, digest
     state.told_stable = max([position, *(record.position for record in compacted)])

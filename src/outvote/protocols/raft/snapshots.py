@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from outvote.core.contract import Stable, Transfer
+from outvote.core.contract import NO_STATE, Stable, Transfer
 from outvote.protocols.raft import election, membership, replication
+from outvote.protocols.raft.members import Members
 from outvote.protocols.raft.messages import Appended, InstallSnapshot, NeedState
 from outvote.protocols.raft.records import NOBODY, Compacted
 from outvote.protocols.raft.state import Peer, State
@@ -47,6 +48,23 @@ def compact(state: State) -> None:
         members = membership.at(state, to)
         state.log.compact(to)
         state.base_members = members
+
+
+def forget_what_is_committed(state: State) -> None:
+    """A witness's log begins anew: what is committed nobody asks it for, but for the term at the end."""
+    position = state.delivered = state.commit
+    if position - state.log.base >= state.config.checkpoint_interval:
+        begin_bare(state, position, state.log.term(position), membership.at(state, position))
+
+
+def begin_bare(state: State, position: Position, term: int, members: Members) -> None:
+    state.log.begin(position, term)
+    state.base_members = state.stable_members = members
+    state.stable = state.delivered = position
+    state.told_stable = max(state.told_stable, position)
+    state.stable_term = term
+    membership.look(state)
+    state.out.stable.append(Stable(position, NO_STATE))
 
 
 # ---------------------------------------------------------------------- the leader
@@ -94,9 +112,16 @@ def on_install_snapshot(state: State, sender: ReplicaId, message: InstallSnapsho
         state.verified = max(state.verified, position)
         state.out.messages.append((sender, Appended(state.term, position)))
         replication.commit_to(state, position)
+    elif not state.keeps_data:
+        if position > state.log.base:  # nothing has to be fetched: a witness only notes where the log is
+            state.out.records.append(Compacted(position, message.position_term, message.members))
+            begin_bare(state, position, message.position_term, message.members)
+            state.commit = max(state.commit, position)
+            state.verified = max(state.verified, position)
+            state.out.messages.append((sender, Appended(state.term, position)))
     elif position > state.delivered and position >= state.log.base and not newer(state.fetching, message):
         state.fetching = message
-        others = (other for other in state.others() if other != sender)
+        others = (other for other in state.others() if other != sender and state.config.keeps_data(other))
         state.out.transfers.append(
             Transfer(position, message.digest, (sender, *others), 2 * state.config.view_timeout_ns)
         )

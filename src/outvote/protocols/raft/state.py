@@ -62,8 +62,9 @@ class State:
         self.verified: Position = 0  # up to here this term's leader has said that the log is its own
 
         self.base_members: Members = first_members(committee.n, config.learners)  # as of the log's beginning
-        self.members: Members = self.base_members  # the newest in the log, committed or not
-        self.members_at: Position = 0  # where it stands
+        # The newest in the log, committed or not, and the one before it.
+        self.members = self.members_before = self.base_members
+        self.members_at: Position = 0  # where the newest stands
 
         self.heard_at: Nanos = LONG_AGO  # when the leader was last heard of
         self.fruitless = 0  # elections begun since anything was committed
@@ -108,9 +109,21 @@ class State:
         return self.role == "leader"
 
     @property
+    def keeps_data(self) -> bool:
+        """False for a witness."""
+        return self.config.keeps_data(self.me)
+
+    @property
+    def may_lead(self) -> bool:
+        """A voter that keeps data: what a leader lacks it can give nobody. Also one whose log says that it votes no
+        longer, until that is certain (thesis, section 4.2.2): it may be the only one that could be elected."""
+        votes = self.members.votes(self.me)
+        return self.keeps_data and (votes or (self.members_at > self.commit and self.members_before.votes(self.me)))
+
+    @property
     def lacks_state(self) -> bool:
         """The disk has lost the state that the log begins with."""
-        return self.log.base > self.delivered
+        return self.keeps_data and self.log.base > self.delivered
 
     @property
     def majority_of_one(self) -> bool:

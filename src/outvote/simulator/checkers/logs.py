@@ -70,6 +70,7 @@ class Logs(Checker):
         self._kept: dict[ReplicaId, Position] = {}
         self._rotted: set[ReplicaId] = set()  # whose disks have lost states: what they held they may hold no longer
         self._decided: dict[Position, Digest] = {}
+        self._terms: dict[Position, set[int]] = {}  # under which terms replicas held what was decided there
         self._acknowledged: dict[Position, None] = {}
         self._leaders: dict[int, ReplicaId] = {}
         self._looked: dict[int, None] = {}  # terms whose leaders' logs were looked at when they began
@@ -103,7 +104,9 @@ class Logs(Checker):
         for index, (term, content) in enumerate(entries, after + 1):
             before = log.term(index - 1)
             held, its_before, first = self._entries.setdefault((index, term), (content, before, replica))
-            if held != content or (before != its_before and -1 not in (before, its_before)):
+            if content and not held:  # a witness, which notes no content, had it first
+                self._entries[index, term] = (content, its_before, first)
+            if (held != content and held and content) or (before != its_before and -1 not in (before, its_before)):
                 raise Violation(
                     "log matching",
                     f"replicas {first} and {replica} hold different entries or prefixes at {index} of term {term}",
@@ -157,17 +160,31 @@ class Logs(Checker):
         for position in self._acknowledged:
             self._judge(position)
 
-    def _holders(self, position: Position) -> set[ReplicaId]:
+    def _holders(self, position: Position) -> tuple[set[ReplicaId], set[ReplicaId]]:
+        """Who has it on its disk, and which witnesses have noted it on theirs."""
         insight = self.scene.protocol.insight.log
         content = self._decided.get(position)
-        holders = set(self._rotted)
+        holders, witnesses = set(self._rotted), set[ReplicaId]()
         if insight is None or content is None:
-            return holders
-        for replica, durable in self._durable.items():
+            return holders, witnesses
+        terms = self._terms.setdefault(position, set())
+        keeping: list[ReplicaId] = []
+        noting: list[ReplicaId] = []
+        for replica in self._durable:
             self._settle(replica, insight)
+            keeps_data = insight.keeps_data(self.scene.plan.parameters, replica)
+            (keeping if keeps_data else noting).append(replica)
+        for replica in keeping:
+            durable = self._durable[replica]
             if self._kept.get(replica, 0) >= position or durable.holds(position, content):
                 holders.add(replica)
-        return holders
+            if durable.holds(position, content):
+                terms.add(durable.term(position))
+        for replica in noting:
+            durable = self._durable[replica]
+            if max(self._kept.get(replica, 0), durable.base) >= position or durable.term(position) in terms:
+                witnesses.add(replica)
+        return holders, witnesses
 
     def _judge(self, position: Position, replica: ReplicaId | None = None) -> None:
         """As the replica sees it that executes, or else as any of those that are up."""
@@ -175,12 +192,12 @@ class Logs(Checker):
         cores = [turn.core for turn in self.scene.turns() if replica in (None, turn.me)]
         if insight is None or not cores:
             return
-        holders = self._holders(position)
-        if not any(insight.majority(core, holders) for core in cores):
+        holders, witnesses = self._holders(position)
+        if not holders or not any(insight.majority(core, holders | witnesses) for core in cores):
             raise Violation(
                 "not durable in a majority",
                 f"position {position} was {'executed' if replica is not None else 'acknowledged'}, and only replicas"
-                f" {sorted(holders)} hold it on their disks",
+                f" {sorted(holders)} hold it on their disks, and witnesses {sorted(witnesses)} have noted it",
             )
 
     # ------------------------------------------------------------------ who leads
