@@ -30,6 +30,20 @@ class Coin(Protocol):
         """The signature, of exactly f + 1 verified shares; the same whichever they are."""
 
 
+class PublicCoin:
+    """A coin that everybody knows beforehand, for when there are no keys yet: see `key_generation.py` for what it is
+    good for, and what not."""
+
+    def share(self, _name: bytes) -> bytes:
+        return b"public"
+
+    def verifies(self, _name: bytes, _sender: ReplicaId, share: bytes) -> bool:
+        return share == b"public"
+
+    def combine(self, name: bytes, _shares: Mapping[ReplicaId, bytes]) -> bytes:
+        return sha256(b"outvote public coin" + name).digest()
+
+
 def coin_name(cluster: bytes, epoch: int, proposer: ReplicaId, number: int) -> bytes:
     """Of one round of one agreement. Fields have fixed lengths, so no two coins share a name."""
     numbers = [part.to_bytes(8, "big") for part in (epoch, proposer, number)]

@@ -42,7 +42,7 @@ _PROOF: Final = b"OUTVOTE-V01-CIPHERTEXT-BLS12381G2_XMD:SHA-256_SSWU_RO_"
 
 _G1_BYTES: Final = 48
 _G2_BYTES: Final = 96
-_NO_NONCE: Final = bytes(12)  # the key is used once: it depends on r
+NO_NONCE: Final = bytes(12)  # the key is used once: it depends on r
 SECRET_BYTES: Final = 32
 
 
@@ -58,18 +58,29 @@ def deal(n: int, threshold: int, seed: bytes) -> tuple[Public, tuple[bytes, ...]
     """A trusted dealer's work: what is public, and each replica's secret. Whoever knows the seed knows everything."""
     if len(seed) < SECRET_BYTES:
         raise Mistake(f"a dealer needs {SECRET_BYTES} bytes of seed or more, not {len(seed)}")
-    coefficients = [_scalar(b"coefficient", seed, index.to_bytes(4, "big")) for index in range(threshold)]
+    coefficients = [scalar_of(b"coefficient", seed, index.to_bytes(4, "big")) for index in range(threshold)]
     secrets = [_evaluate(coefficients, Scalar(replica + 1)) for replica in range(n)]
     key = (G1Point() * coefficients[0]).to_compressed_bytes()
     verification = tuple((G2Point() * secret).to_compressed_bytes() for secret in secrets)
     return Public(threshold, key, verification), tuple(secret.to_be_bytes() for secret in secrets)
 
 
-def _scalar(*parts: bytes) -> Scalar:
+def scalar_of(*parts: bytes) -> Scalar:
     """Uniform up to 2^-256: 512 bits modulo the order. A hash of parts, each of a length that its place fixes."""
     wide = sha512(b"".join(sha256(part).digest() for part in parts)).digest()
     high, low = Scalar.from_be_bytes_mod_order(wide[:32]), Scalar.from_be_bytes_mod_order(wide[32:])
     return high * Scalar(1 << 128).square() + low
+
+
+def lagrange_at_zero(members: Sequence[ReplicaId]) -> dict[ReplicaId, Scalar]:
+    """With which factor each one's value at its place counts towards the value at 0."""
+    factors: dict[ReplicaId, Scalar] = {}
+    for replica in members:
+        factors[replica] = Scalar(1)
+        for other in members:
+            if other != replica:
+                factors[replica] = factors[replica] * Scalar(other + 1) / (Scalar(other + 1) - Scalar(replica + 1))
+    return factors
 
 
 def _evaluate(coefficients: Sequence[Scalar], at: Scalar) -> Scalar:
@@ -82,9 +93,9 @@ def _evaluate(coefficients: Sequence[Scalar], at: Scalar) -> Scalar:
 def public_of(threshold: int, key: bytes, verification: Sequence[bytes]) -> Public:
     """Out of a configuration. Raises Mistake unless they are points, of one polynomial of degree threshold - 1."""
     try:
-        _g1(key)
+        decoded_g1(key)
         for one in verification:
-            _g2(one)
+            decoded_g2(one)
     except Lie as error:
         raise Mistake(f"the public threshold keys are wrong ({error}): copy cluster.toml again") from error
     return Public(threshold, key, tuple(verification))
@@ -96,8 +107,8 @@ class Keys:
     def __init__(self, public: Public, me: ReplicaId, secret: bytes) -> None:
         self.me = me
         self.threshold = public.threshold
-        self.key = _g1(public.key)
-        self.verification = [_g2(one) for one in public.verification]
+        self.key = decoded_g1(public.key)
+        self.verification = [decoded_g2(one) for one in public.verification]
         try:
             self.secret = Scalar.from_be_bytes(secret)
         except ValueError as error:
@@ -110,7 +121,7 @@ class Keys:
         if not 0 <= sender < len(self.verification):
             return False
         try:
-            point = _g1(share)
+            point = decoded_g1(share)
         except Lie:
             return False
         return bool(GT.pairing_check([point, -raised], [G2Point(), self.verification[sender]]))
@@ -118,14 +129,9 @@ class Keys:
     def together(self, shares: Mapping[ReplicaId, bytes]) -> G1Point:
         """Lagrange's formula at 0 in the exponent, of exactly f + 1 verified shares."""
         assert len(shares) == self.threshold
-        members = sorted(shares)
         total = G1Point.identity()
-        for replica in members:
-            factor = Scalar(1)
-            for other in members:
-                if other != replica:
-                    factor = factor * Scalar(other + 1) / (Scalar(other + 1) - Scalar(replica + 1))
-            total += _g1(shares[replica]) * factor
+        for replica, factor in lagrange_at_zero(sorted(shares)).items():
+            total += decoded_g1(shares[replica]) * factor
         return total
 
 
@@ -152,17 +158,17 @@ class ThresholdEncryption:
         self._keys = keys
 
     def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes:
-        r = _scalar(b"encrypt", entropy, label, plaintext)
+        r = scalar_of(b"encrypt", entropy, label, plaintext)
         u = (G1Point() * r).to_compressed_bytes()
-        box = crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, label, _NO_NONCE, _key(self._keys.key * r))
+        box = crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, label, NO_NONCE, _key(self._keys.key * r))
         w = (_proven(label, u, box) * r).to_compressed_bytes()
         return bytes(u + w + box)
 
     def checks(self, label: bytes, ciphertext: bytes) -> bool:
         u, w, box = _parts(ciphertext)
         try:
-            points = [G1Point(), -_g1(u)]
-            return bool(GT.pairing_check(points, [_g2(w), _proven(label, u, box)]))
+            points = [G1Point(), -decoded_g1(u)]
+            return bool(GT.pairing_check(points, [decoded_g2(w), _proven(label, u, box)]))
         except Lie:
             return False
 
@@ -170,16 +176,16 @@ class ThresholdEncryption:
         """Raises Lie unless the ciphertext's proof holds: no share for one that was mauled."""
         if not self.checks(label, ciphertext):
             raise Lie("a ciphertext without a proof")
-        return bytes((_g1(_parts(ciphertext)[0]) * self._keys.secret).to_compressed_bytes())
+        return bytes((decoded_g1(_parts(ciphertext)[0]) * self._keys.secret).to_compressed_bytes())
 
     def verifies(self, _label: bytes, ciphertext: bytes, sender: ReplicaId, share: bytes) -> bool:
-        return self._keys.right(share, _g1(_parts(ciphertext)[0]), sender)
+        return self._keys.right(share, decoded_g1(_parts(ciphertext)[0]), sender)
 
     def combine(self, label: bytes, ciphertext: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes:
         box = _parts(ciphertext)[2]
         try:
             return crypto_aead_chacha20poly1305_ietf_decrypt(
-                box, label, _NO_NONCE, _key(self._keys.together(shares))
+                box, label, NO_NONCE, _key(self._keys.together(shares))
             )
         except CryptoError as error:
             raise Lie("a payload that does not open") from error
@@ -198,7 +204,7 @@ def _key(point: G1Point) -> bytes:
     return sha256(b"outvote batch key" + point.to_compressed_bytes()).digest()
 
 
-def _g1(encoded: bytes) -> G1Point:
+def decoded_g1(encoded: bytes) -> G1Point:
     """Raises Lie unless it is a point of the subgroup other than infinity."""
     try:
         point = G1Point.from_compressed_bytes(encoded)
@@ -209,7 +215,7 @@ def _g1(encoded: bytes) -> G1Point:
     return point
 
 
-def _g2(encoded: bytes) -> G2Point:
+def decoded_g2(encoded: bytes) -> G2Point:
     try:
         point = G2Point.from_compressed_bytes(encoded)
     except (ValueError, TypeError) as error:
