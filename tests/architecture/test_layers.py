@@ -22,7 +22,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
     "broadcast": ("core", "crypto.branches", "crypto.erasure"),
     "machines": ("core", "wire.client_messages"),
     "configuration": ("core", "crypto", "machines", "wire.client_messages"),
-    "protocols": ("core", "broadcast", "crypto.digests", "crypto.threshold"),
+    "protocols": ("core", "broadcast", "crypto.digests", "crypto.threshold", "crypto.dealings"),
     "client": ("core", "crypto", "wire", "machines", "configuration", "transport"),
     "transport": ("configuration", "crypto"),
     "host": ("core", "crypto", "wire", "machines", "storage", "observe", "configuration", "transport"),

@@ -15,9 +15,9 @@ Nothing has to come in time: a dealing that is late is not in the set, and an ac
 help. Two different dealings of one dealer cannot both be delivered by its reliable broadcast.
 
 A common subset needs a coin, and there are no keys to toss one with. So the coin here is public: a hash that everybody
-can compute beforehand. Agreement does not rest on the coin. That it ends does: somebody who knows all coins *and* decides
-when every message arrives could keep it open for ever. A liar alone cannot, and no network that is merely bad does so.
-It is the one moment in the life of a HoneyBadger cluster that assumes more of the network than that it delivers.
+can compute beforehand. Agreement does not rest on the coin. That it ends does: somebody who knows all coins *and*
+decides when every message arrives could keep it open for ever. No network that is merely bad does so. It is the one
+moment in the life of a HoneyBadger cluster that assumes more of the network than that it delivers.
 """
 
 from __future__ import annotations

@@ -135,6 +135,15 @@ class Keys:
         return total
 
 
+def possesses(public: Public, replica: ReplicaId, name: bytes, signature: bytes) -> bool:
+    """Whether it is this replica's share of the signature of a name, which nobody can make without its secret."""
+    try:
+        points = [decoded_g1(signature), -G1Point.hash_to_curve(name, _COIN)]
+        return bool(GT.pairing_check(points, [G2Point(), decoded_g2(public.verification[replica])]))
+    except (Lie, IndexError):
+        return False
+
+
 class ThresholdCoin:
     """One replica's access to unique threshold signatures: see `broadcast/coin.py`."""
 

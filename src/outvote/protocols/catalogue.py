@@ -25,6 +25,7 @@ from outvote.protocols.honeybadger import insight as honeybadger_insight
 from outvote.protocols.honeybadger import lies as honeybadger_lies
 from outvote.protocols.honeybadger import records as honeybadger_records
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.foundation import Confirm, Founded, Help
 from outvote.protocols.honeybadger.keys import Drawn, Given, real_keys
 from outvote.protocols.honeybadger.keys import Keys as HoneyBadgerKeys
 from outvote.protocols.honeybadger.messages import MESSAGES as HONEYBADGER_MESSAGES
@@ -323,11 +324,15 @@ def _make_honeybadger_with(
 def _honeybadger(
     me: ReplicaId, committee: Committee, parameters: Mapping[str, int], keys: HoneyBadgerKeys
 ) -> Patient:
+    config, interval_ns = _honeybadger_config(parameters)
+    return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
+
+
+def _honeybadger_config(parameters: Mapping[str, int]) -> tuple[HoneyBadgerConfig, Nanos]:
     """Of parameters that belong to protocols with a leader or a clock, only how often to ask is taken."""
     names = HoneyBadgerConfig.__struct_fields__
     config = HoneyBadgerConfig(**{name: parameters[name] for name in names if name in parameters})
-    interval_ns = parameters.get("status_interval_ms", 200) * MILLISECOND
-    return Patient(HoneyBadgerReplica(me, committee, config, keys), interval_ns, 10 * interval_ns)
+    return config, parameters.get("status_interval_ms", 200) * MILLISECOND
 
 
 def _stand_in_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
@@ -387,6 +392,40 @@ HONEYBADGER: Final = Protocol(
 PROTOCOLS: Final[Mapping[str, Protocol]] = {
     one.name: one for one in (PBFT, PBFT_AUTHENTICATORS, RAFT, HONEYBADGER)
 }
+
+
+
+def _make_founding_with(
+    me: ReplicaId, committee: Committee, parameters: Mapping[str, int], given: Given
+) -> Patient:
+    """Raises Mistake where the library for threshold keys is not installed."""
+    from outvote.protocols.honeybadger.founding import FoundingReplica  # noqa: PLC0415 - an extra, and heavy
+
+    config, interval_ns = _honeybadger_config(parameters)
+    return Patient(FoundingReplica(me, committee, config, given), interval_ns, 10 * interval_ns)
+
+
+def _make_founding(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:
+    """With secrets from a seed, for simulated clusters."""
+    from outvote.crypto.dealings import register  # noqa: PLC0415 - an extra, and heavy
+
+    seed = parameters.get("dealer_seed", 0)
+    secrets = [Drawn(seed, one).draw(0, b"secret") for one in range(committee.n)]
+    registrations = tuple(register(secret) for secret in secrets)
+    given = Given(b"simulated cluster", b"", (), secrets[me], registrations)
+    return _make_founding_with(me, committee, parameters, given)
+
+
+# The same where nobody deals keys: the replicas make them together before the first epoch.
+HONEYBADGER_FOUNDING: Final = HONEYBADGER._replace(
+    messages=(*HONEYBADGER_MESSAGES, Confirm, Founded, Help),
+    records=honeybadger_records.RECORDS_WHILE_FOUNDING,
+    make=_make_founding,
+    make_with=_make_founding_with,
+    certificates=honeybadger_records.certificates_while_founding,
+    insight=HONEYBADGER.insight._replace(sizes=honeybadger_insight.sizes_while_founding),
+)
+FOUNDING: Final[Mapping[str, Protocol]] = {"honeybadger": HONEYBADGER_FOUNDING}
 
 # Also of algorithms that replicate nothing: the generals agree on one order.
 FACTS: Final[Mapping[str, Facts]] = {

@@ -85,6 +85,16 @@ def sizes(core: Core) -> Iterator[Size]:
     yield from state.pool.sizes()
 
 
+def sizes_while_founding(core: Core) -> Iterator[Size]:
+    """The same of a replica whose cluster makes its own keys."""
+    from outvote.protocols.honeybadger.founding import FoundingReplica  # noqa: PLC0415 - needs an extra
+
+    yield from sizes(core)
+    assert isinstance(core, Patient)
+    assert isinstance(core.inner, FoundingReplica)
+    yield from core.inner.founding_sizes()
+
+
 def patience_ns(_parameters: Mapping[str, int]) -> Nanos:
     return 4 * EPOCH_NS
 

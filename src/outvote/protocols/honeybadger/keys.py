@@ -57,6 +57,7 @@ class Given(NamedTuple):
     public: bytes
     verification: tuple[bytes, ...]
     secret: bytes
+    registrations: tuple[bytes, ...] = ()  # then the replicas make the keys together: see founding.py
 
 
 def real_keys(me: ReplicaId, committee: Committee, given: Given) -> Keys:

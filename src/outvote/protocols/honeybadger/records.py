@@ -10,6 +10,7 @@ from typing import Final
 from outvote.core.checkpoints import CheckpointCertificate
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Note, Record
+from outvote.protocols.honeybadger.foundation import Foundation
 from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Decrypting
 from outvote.types import Position, ReplicaId
 
@@ -35,11 +36,20 @@ class Certified(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fie
 
 
 RECORDS: Final = (Said, Output, Certified)
+RECORDS_WHILE_FOUNDING: Final = (*RECORDS, Foundation)
 
 
 def certificates(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:
     """What a record relies on: lists of claims, each with the number of different signers that it needs."""
     return [(record.certificate.claims(), committee.quorum)] if isinstance(record, Certified) else []
+
+
+def certificates_while_founding(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:
+    """The same where the replicas make their own keys."""
+    if isinstance(record, Foundation):
+        claims = list(record.transcript.claims())
+        return [(claims, committee.n - committee.faults)] if claims else []
+    return certificates(record, committee)
 
 
 MARKS: Final = ("second rounds of agreement", "proposals left out", "proposals opened")
