@@ -30,7 +30,7 @@ from outvote.broadcast.asynchronous_subset import AsynchronousSubset
 from outvote.broadcast.binary_agreement import ROUNDS_AHEAD
 from outvote.broadcast.coin import PublicCoin, coin_name
 from outvote.broadcast.component import Body
-from outvote.broadcast.reliable import Echo, Val, largest_shard
+from outvote.broadcast.reliable import largest_shard
 from outvote.core.committee import Committee
 from outvote.types import ReplicaId
 
@@ -86,14 +86,12 @@ class KeyGeneration:
         ]
 
     def begin(self) -> list[Said]:
-        """Deal; after a restart, once more."""
+        """Deal; after a restart, once more: among the words are then some that were said before."""
         return self._propose(DEALING, self._dealings.deal()) + self._advance()
 
     def bind(self, stage: int, proposer: ReplicaId, body: Body) -> None:
-        """This was said before a restart."""
-        # An ECHO in one's own broadcast comes with its VALs; alone in the cluster, without any.
-        if proposer == self.me and isinstance(body, Val | Echo):
-            self._proposed[stage] = True
+        """This was said before a restart. Not necessarily all that was to be said with it: so `begin` proposes anew,
+        which is the same again."""
         self._subsets[stage].bind(proposer, body)
 
     def receive(self, sender: ReplicaId, stage: int, proposer: ReplicaId, body: Body) -> list[Said]:

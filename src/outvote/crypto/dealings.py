@@ -77,7 +77,7 @@ _BOX_EXTRA: Final = 16  # the tag
 class Terms(NamedTuple):
     """What one ceremony is about; the same for everybody."""
 
-    name: bytes  # of this ceremony and no other: bound into every box and proof
+    name: bytes  # of this ceremony and no other
     threshold: int  # f + 1
     registrations: tuple[bytes, ...]  # of those who get shares
     dealers: int  # how many replicas deal
@@ -161,6 +161,8 @@ class Ceremony:
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self._receivers = [registered(one, f"replica {i}") for i, one in enumerate(terms.registrations)]
+        parts = (terms.name, terms.threshold, terms.registrations, terms.dealers, terms.old)
+        self._context = sha256(msgspec.msgpack.encode(parts)).digest()  # bound into every box and proof
         self._known: dict[ReplicaId, tuple[bytes, _Known | None]] = {}  # one a dealer: checks are dear
 
     # ------------------------------------------------------------------ the dealer
@@ -200,7 +202,7 @@ class Ceremony:
 
     def _label(self, dealer: ReplicaId, receiver: ReplicaId) -> bytes:
         places = dealer.to_bytes(8, "big", signed=True) + receiver.to_bytes(8, "big", signed=True)
-        return b"outvote dealing" + sha256(self.terms.name).digest() + places
+        return b"outvote dealing" + self._context + places
 
     def _proven(self, dealer: ReplicaId, bare: Dealing) -> G2Point:
         return G2Point.hash_to_curve(self._label(dealer, -1) + sha256(canonical(bare)).digest(), _DEALT)

@@ -204,10 +204,11 @@ class FoundingReplica(HoneyBadgerReplica):
 
     def _say(self, said: Sequence[Said]) -> None:
         out = self.state.out
-        for one in said:
+        fresh = [one for one in said if one not in self._said]
+        for one in fresh:
             out.records.append(records.Said(one.receiver, addressed(one)))
             out.messages.append((one.receiver, addressed(one)))
-        self._said += said
+        self._said += fresh
         out.lies += self.generation.faults
         self.generation.faults.clear()
 

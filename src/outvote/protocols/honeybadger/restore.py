@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from outvote.broadcast.reliable import Echo, Val
 from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Record
 from outvote.protocols.honeybadger import checkpoint
 from outvote.protocols.honeybadger.epoch import Words
+from outvote.protocols.honeybadger.messages import Broadcasting
 from outvote.protocols.honeybadger.ordering import deliver, deliver_ready
 from outvote.protocols.honeybadger.records import Certified, Output, Said
 from outvote.protocols.honeybadger.state import State
@@ -36,8 +38,10 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     state.delivered = state.stored = position
     outputs = {record.epoch: record.batch for record in records if isinstance(record, Output)}
     state.decided = {number: batch for number, batch in outputs.items() if state.low < number <= state.high}
-    for record in records:
-        if isinstance(record, Said) and state.low < record.message.epoch <= state.high:
+    said = [one for one in records if isinstance(one, Said) and state.low < one.message.epoch <= state.high]
+    never = torn(state, said)
+    for record in said:
+        if record not in never:
             bind(state, record)
     for _, words in sorted(state.said.items()):
         state.out.messages += [(one.receiver, one.message) for one in words]
@@ -55,6 +59,20 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     elif certified.position:
         # The snapshot is older than what was certified, or rotten, and the log in between is gone.
         checkpoint.fetch(state, certified)
+
+
+def torn(state: State, said: Sequence[Said]) -> list[Said]:
+    """Of our own proposals, the first words, where a power failure kept the others from the disk. They were one write,
+    and nothing of it had left: so they were never said, and we may have proposed, or may propose, something else."""
+    words: dict[tuple[Position, Digest], list[Said]] = {}
+    for record in said:
+        message = record.message
+        if message.proposer == state.me and isinstance(message, Broadcasting) and isinstance(message.body, Val | Echo):
+            kept = words.setdefault((message.epoch, message.body.root), [])
+            if record not in kept:
+                kept.append(record)
+    # A VAL to each of the others, and the ECHO.
+    return [record for kept in words.values() if len(kept) < state.committee.n for record in kept]
 
 
 def bind(state: State, record: Said) -> None:
