@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import psutil
 
 from outvote import Client, KeyValueStore
@@ -64,18 +65,21 @@ class Cluster:
     def __init__(
         self, where: Path | None, n: int = 4, form: Form = "signatures", channel: ChannelKind = "tls",
         clients: Sequence[str] = ("default",), protocol: str = "pbft", parameters: Parameters | None = None,
-        flags: Mapping[str, int] | None = None,
+        flags: Mapping[str, int] | None = None, serve: str = SERVE,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="outvote-bench-", dir=where)
         self.directory = Path(self._folder.name) / "cluster"
+        entry = protocol_named(protocol)
         create_cluster(
             self.directory, name="bench", machine="outvote.machines.key_value:KeyValueStore", replicas=n,
             base_port=free_port_block(n), form=form, channel=channel, clients=clients,
-            protocol=protocol, tolerates=protocol_named(protocol).tolerates, parameters=parameters, flags=flags,
+            protocol=protocol, tolerates=entry.tolerates, flags=flags,
+            parameters=msgspec.structs.replace(parameters or Parameters(), **dict.fromkeys(entry.lacks, False)),
+            deals=entry.deals,
         )
         self.processes = [
             subprocess.Popen(
-                [sys.executable, "-c", SERVE, str(self.directory), str(replica)], stderr=subprocess.DEVNULL
+                [sys.executable, "-c", serve, str(self.directory), str(replica)], stderr=subprocess.DEVNULL
             )
             for replica in range(n)
         ]
@@ -102,27 +106,27 @@ class Cluster:
 
 
 def measure(
-    cluster: Cluster, outstanding: int, seconds: float, value_bytes: int, operations: int | None = None
+    cluster: Cluster, outstanding: int, seconds: float, value_bytes: int, operations: int | None = None,
+    warm_up: int = 50,
 ) -> dict[str, Any]:
-    """Closed loop: `outstanding` operations under way at once, for `seconds` or until `operations` are done."""
+    """Closed loop: `outstanding` operations under way at once, for `seconds` or until `operations` are done. Before
+    that `warm_up` ones, one after the other."""
     results: list[dict[str, Any]] = []
 
     async def main() -> None:
-        results.append(await _load(cluster, outstanding, seconds, value_bytes, operations))
+        results.append(await _load(cluster, outstanding, seconds, value_bytes, operations, warm_up))
 
     run_loop(main())
     return results[0]
 
 
 async def _load(
-    cluster: Cluster, outstanding: int, seconds: float, value_bytes: int, operations: int | None
+    cluster: Cluster, outstanding: int, seconds: float, value_bytes: int, operations: int | None, warm_up: int
 ) -> dict[str, Any]:
     latencies: list[float] = []
     value = "v" * value_bytes
     issued = 0
     async with await Client.connect(cluster.directory, machine=KeyValueStore, config=patient()) as client:
-        stop = time.monotonic() + seconds
-
         async def closed_loop() -> None:
             nonlocal issued
             while time.monotonic() < stop and (operations is None or issued < operations):
@@ -131,11 +135,12 @@ async def _load(
                 await client.call("put", f"key{issued % KEYS}", value)
                 latencies.append(time.perf_counter() - began)
 
-        for _ in range(50):  # connections and code paths warm
+        for _ in range(warm_up):  # connections and code paths warm
             await client.call("put", "warm", value)
         cpu = cluster.cpu_s()
         own = time.process_time()
         began = time.monotonic()
+        stop = began + seconds
         await asyncio.gather(*(closed_loop() for _ in range(outstanding)))
         elapsed = time.monotonic() - began
     count = len(latencies)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256, sha512
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_decrypt,
@@ -44,6 +44,9 @@ _G1_BYTES: Final = 48
 _G2_BYTES: Final = 96
 NO_NONCE: Final = bytes(12)  # the key is used once: it depends on r
 SECRET_BYTES: Final = 32
+_KEPT_MAX: Final = 256
+
+_Kept = TypeVar("_Kept")
 
 
 class Public(NamedTuple):
@@ -149,12 +152,25 @@ class ThresholdCoin:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
+        self._points: dict[bytes, G1Point] = {}  # of the last names: each is asked for f + 2 times
+        self._own: dict[bytes, bytes] = {}  # the last shares of our own, which come back to be counted
 
     def share(self, name: bytes) -> bytes:
-        return bytes((G1Point.hash_to_curve(name, _COIN) * self._keys.secret).to_compressed_bytes())
+        share = bytes((self._point(name) * self._keys.secret).to_compressed_bytes())
+        _keep(self._own, name, share)
+        return share
 
     def verifies(self, name: bytes, sender: ReplicaId, share: bytes) -> bool:
-        return self._keys.right(share, G1Point.hash_to_curve(name, _COIN), sender)
+        if sender == self._keys.me and self._own.get(name) == share:
+            return True
+        return self._keys.right(share, self._point(name), sender)
+
+    def _point(self, name: bytes) -> G1Point:
+        point = self._points.get(name)
+        if point is None:
+            point = G1Point.hash_to_curve(name, _COIN)
+            _keep(self._points, name, point)
+        return point
 
     def combine(self, _name: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes:
         return bytes(self._keys.together(shares).to_compressed_bytes())
@@ -165,6 +181,8 @@ class ThresholdEncryption:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
+        self._checked = b"", b""  # the last label and ciphertext whose proof held
+        self._own: dict[bytes, bytes] = {}  # the last shares of our own, by U
 
     def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes:
         r = scalar_of(b"encrypt", entropy, label, plaintext)
@@ -174,20 +192,29 @@ class ThresholdEncryption:
         return bytes(u + w + box)
 
     def checks(self, label: bytes, ciphertext: bytes) -> bool:
+        if (label, ciphertext) == self._checked:
+            return True
         u, w, box = _parts(ciphertext)
         try:
             points = [G1Point(), -decoded_g1(u)]
-            return bool(GT.pairing_check(points, [decoded_g2(w), _proven(label, u, box)]))
+            holds = bool(GT.pairing_check(points, [decoded_g2(w), _proven(label, u, box)]))
         except Lie:
             return False
+        if holds:
+            self._checked = label, ciphertext
+        return holds
 
     def share(self, label: bytes, ciphertext: bytes) -> bytes:
         """Raises Lie unless the ciphertext's proof holds: no share for one that was mauled."""
         if not self.checks(label, ciphertext):
             raise Lie("a ciphertext without a proof")
-        return bytes((decoded_g1(_parts(ciphertext)[0]) * self._keys.secret).to_compressed_bytes())
+        share = bytes((decoded_g1(_parts(ciphertext)[0]) * self._keys.secret).to_compressed_bytes())
+        _keep(self._own, _parts(ciphertext)[0], share)
+        return share
 
     def verifies(self, _label: bytes, ciphertext: bytes, sender: ReplicaId, share: bytes) -> bool:
+        if sender == self._keys.me and self._own.get(_parts(ciphertext)[0]) == share:
+            return True
         return self._keys.right(share, decoded_g1(_parts(ciphertext)[0]), sender)
 
     def combine(self, label: bytes, ciphertext: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes:
@@ -198,6 +225,13 @@ class ThresholdEncryption:
             )
         except CryptoError as error:
             raise Lie("a payload that does not open") from error
+
+
+def _keep(memory: dict[bytes, _Kept], key: bytes, value: _Kept) -> None:
+    """The newest _KEPT_MAX, 300 bytes each."""
+    if len(memory) >= _KEPT_MAX:
+        del memory[next(iter(memory))]
+    memory[key] = value
 
 
 def _parts(ciphertext: bytes) -> tuple[bytes, bytes, bytes]:
