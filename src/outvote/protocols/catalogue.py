@@ -24,6 +24,7 @@ from outvote.protocols.honeybadger import facts as honeybadger_facts
 from outvote.protocols.honeybadger import insight as honeybadger_insight
 from outvote.protocols.honeybadger import lies as honeybadger_lies
 from outvote.protocols.honeybadger import records as honeybadger_records
+from outvote.protocols.honeybadger import rounds as honeybadger_rounds
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.foundation import Confirm, Founded, Help
 from outvote.protocols.honeybadger.keys import Drawn, Given, real_keys
@@ -117,6 +118,7 @@ class Protocol(NamedTuple):
     # How a real cluster's replica is made of the keys that it was given, where `deals` says that there are some.
     make_with: Callable[[ReplicaId, Committee, Mapping[str, int], Given], Core] | None = None
     lacks: tuple[str, ...] = ()  # of the genesis's parameters that are on or off: what this protocol does not do
+    led: bool = True  # in views, which can be cut short; the epochs of one without a leader end when they end
     swarm_sizes: tuple[int, ...] = ()  # that the swarm draws from, where its usual ones take too many messages
 
     @property
@@ -364,9 +366,10 @@ HONEYBADGER: Final = Protocol(
     ordering=("Broadcasting",),  # how many agreements take is the coin's to say
     formula=lambda n: n * (n - 1) * (2 * n + 1),
     marks=honeybadger_records.marks,
-    round_of=lambda _message: None,
-    phases=1,
+    round_of=honeybadger_rounds.round_of,
+    phases=honeybadger_rounds.PHASES,
     ordering_phase=0,
+    led=False,
     insight=Insight(
         entitles=honeybadger_insight.entitles,
         remembers=honeybadger_insight.remembers,

@@ -14,6 +14,8 @@ from outvote.simulator.swarm_liars import draw_lies, draw_mover
 from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
 
 REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
+REAL_THRESHOLD_EVERY = 20  # seeds of a protocol with a dealer: 5 % of them
+REAL_THRESHOLD_OPERATIONS = 6  # of all clients
 SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
     "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 6, 7),
 }
@@ -68,8 +70,19 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     if tolerates == "crashes":
         return _with_flags(plan, Random(f"{seed} flags"))
     if found.deals:  # no recovery: a share of a key that was dealt once cannot be replaced
-        return plan.but(parameters={**plan.parameters, "dealer_seed": seed})
+        return _with_threshold(plan)
     return _with_recovery(plan, Random(f"{seed} recovery"), protocol)
+
+
+def _with_threshold(plan: Plan) -> Plan:
+    """The dealer's keys are stand-ins but for every 20th seed: an epoch takes a second of pairings then, so it does a
+    few operations only, in batches."""
+    parameters = {**plan.parameters, "dealer_seed": plan.seed}
+    if plan.seed % REAL_THRESHOLD_EVERY != 13:
+        return plan.but(parameters=parameters)
+    each = max(1, min(plan.operations_each, REAL_THRESHOLD_OPERATIONS // plan.clients))
+    parameters |= {"real_threshold": 1, "batch_requests_max": 8}
+    return plan.but(parameters=parameters, operations_each=each)
 
 
 def _work(rng: Random, decision: int) -> tuple[int, int]:

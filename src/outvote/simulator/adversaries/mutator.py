@@ -78,6 +78,8 @@ class Mutate(Behaviour):
             })]
         if kind == "other-digest":
             name = "digest"
+        if name == "position" and not hasattr(message, name):
+            name = "epoch"  # what HoneyBadger calls it
         held = getattr(message, name, None)
         if isinstance(held, int):
             return [msgspec.structs.replace(message, **{name: max(0, held + (1 if way == "up" else -1))})]

@@ -154,11 +154,14 @@ class Count:
         self._campaign = campaign
         expected = campaign.expected_marks
         if campaign.name == "swarm":
-            expected = (*EXPECTED_MARKS, *protocol.expected_marks)
+            real_keys = ("real threshold keys",) if protocol.deals else ()
+            expected = (*EXPECTED_MARKS, *protocol.expected_marks, *real_keys)
         if not protocol.seals:  # what nobody signed convinces no third party
             expected = tuple(name for name in expected if name != "evidence found")
         if not protocol.byzantine:
             expected = tuple(name for name in expected if name not in (*LIARS_MARKS, *PBFT.expected_marks))
+        if not protocol.led:  # no views; and of what is said there, checkpoints alone are signed
+            expected = tuple(name for name in expected if name not in (*PBFT.expected_marks, "evidence found"))
         self._expected = expected
         self.marks = dict.fromkeys(expected, 0)
         self.failures: list[Ran] = []
@@ -185,7 +188,7 @@ class Count:
         if self.runs >= self._campaign.runs_min:
             missed = [name for name in self._expected if not self.marks[name]]
             least = self._campaign.median_view_min
-            if middle < least:
+            if self._protocol.led and middle < least:
                 missed.append(f"view {least} in half of the runs (the median is {middle:g})")
         return Summary(
             self._protocol.name, self._campaign.name, self.runs, self.events, self.delivered, sum(self.highest),

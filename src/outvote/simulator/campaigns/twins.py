@@ -3,7 +3,8 @@
 The code of both copies is correct, and yet together they equivocate, forget what they promised and vote twice, in
 every way that a schedule of partitions can bring about. In PBFT a view lasts as long as it orders requests, so a round
 of Twins is a view that is cut short: its partition holds for a slice of time, then nobody hears what is ordered in it
-any more, and the view changes. After the last round all is healed and the clients must get their answers.
+any more, and the view changes. After the last round all is healed and the clients must get their answers. Without a
+leader a round is an epoch; it goes on after its slice, since the next one comes only when it has ended.
 
     random:NUMBER         a scenario drawn at random
     all-ROUNDS:NUMBER     every scenario of 4 identities, one of them twice, with any leaders and up to two sides
@@ -73,7 +74,8 @@ def plan_of(protocol: Protocol, scenario: Scenario, seed: int, loss: float = 0.0
         if protocol.ordering_phase:
             splits.append(Split(first, ordering - 1, one.sides, 0, CHANGING_NS))
         splits.append(Split(ordering, last, one.sides, 0, ORDERING_NS))
-        splits.append(Split(ordering, last, (), ORDERING_NS, NEVER))
+        if protocol.led:
+            splits.append(Split(ordering, last, (), ORDERING_NS, NEVER))
     rounds = len(scenario.rounds)
     end = rounds * ROUND_NS
     return Plan(
