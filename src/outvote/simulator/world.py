@@ -82,8 +82,6 @@ class World:
         self.marks: dict[str, int] = {}  # what this run went through; a batch of runs must have seen everything
         self.registry = self._make_registry()
         self.liars: set[PartyId] = {replica for replica, _ in plan.liars}
-        if plan.parameters.get("real_threshold"):
-            self.mark("real threshold keys")
         self.liars.update(FIRST_CLIENT + plan.clients + index for index in range(len(plan.false_clients)))
         self.workload = workload if workload is not None else StoreWorkload(plan.keys, plan.large)
         self.scene = scene = Scene(
@@ -132,6 +130,8 @@ class World:
             self.chronicler.begin()
 
     def _make_registry(self) -> SealRegistry:
+        if self.plan.parameters.get("real_threshold"):
+            self.mark("real threshold keys")
         if not self.plan.real_seals:
             return SealRegistry(self.plan.seed)
         self.mark("real seals")
