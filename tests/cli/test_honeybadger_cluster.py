@@ -39,6 +39,7 @@ def test_one_is_killed_and_comes_back(tmp_path: Path) -> None:
         cluster.await_agreement(range(4), position=5)
         told = cluster.status()
         assert (told["reachable"], told["quorum"], told["disagreements"]) == (4, 3, [])
+        assert [replica["role"] for replica in told["replicas"]] == ["proposer"] * 4
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

@@ -21,6 +21,7 @@ from outvote.cli.recovery_note import RecoveryNote, read_note
 from outvote.client.connections import Connections
 from outvote.configuration.files import load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
+from outvote.core.contract import NOBODY
 from outvote.errors import Mistake
 from outvote.types import Digest, Position, ReplicaId
 from outvote.wire.client_messages import Ask, Refusal, Report, ToClient, encode_client_message
@@ -172,6 +173,8 @@ def role(report: Report) -> str:
         return "witness"
     if report.standing.voters and report.replica not in report.standing.voters:
         return "learner"
+    if report.standing.leader == NOBODY:
+        return "proposer"
     return "primary" if report.standing.leader == report.replica else "backup"
 
 

@@ -34,6 +34,7 @@ from outvote.cli.status import Inquiry, Overview
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
+from outvote.core.contract import NOBODY
 from outvote.core.rejuvenation import Schedule
 from outvote.errors import Mistake
 from outvote.storage.files import lock
@@ -351,8 +352,8 @@ def _in_short(overview: Overview) -> str:
     words = [overview.verdict()]
     if reports:
         ahead = max(reports, key=lambda report: (report.standing.position, report.standing.view))
-        words += [
-            f"view {ahead.standing.view}, primary {ahead.standing.leader}, position {ahead.standing.position}"
-        ]
+        stands = ahead.standing
+        led = "" if stands.leader == NOBODY else f"view {stands.view}, primary {stands.leader}, "
+        words.append(f"{led}position {stands.position}")
     words += overview.disagreements()[:1]
     return "; ".join(words)

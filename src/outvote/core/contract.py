@@ -164,12 +164,15 @@ class Transfer(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
     patience_ns: Nanos  # a source that has not answered for so long may not have it: ask another
 
 
+NOBODY: Final[ReplicaId] = -1
+
+
 class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Where a core stands, for people and dashboards; promises nothing."""
 
     view: View
     active: bool  # False while the view is being changed
-    leader: ReplicaId
+    leader: ReplicaId  # NOBODY where all propose
     position: Position  # last delivered
     stable: Position  # last certified checkpoint
     waiting: int  # requests known and not yet executed

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
-from outvote.core.contract import Message, Record, Request, Standing
+from outvote.core.contract import NOBODY, Message, Record, Request, Standing
 from outvote.core.patience import Timeless
 from outvote.protocols.honeybadger import catch_up, checkpoint, ordering, restore
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
@@ -112,8 +112,7 @@ class HoneyBadgerReplica(Timeless):
             note = f"fetching the state of position {state.fetching.position}"
         else:
             note = f"epoch {state.delivered + 1}" if state.delivered + 1 in state.epochs else "idle"
-        # Everybody proposes in every epoch: nobody waits for a leader.
-        return Standing(0, True, state.me, state.delivered, state.low, len(state.pool), note)
+        return Standing(0, True, NOBODY, state.delivered, state.low, len(state.pool), note)
 
     def unfinished(self) -> bool:
         state = self.state

@@ -7,6 +7,7 @@ and without asking the replicas' own measurements: the time in which requests wa
 
 from __future__ import annotations
 
+from outvote.core.contract import NOBODY
 from outvote.host.turn import Turn
 from outvote.simulator.checkers.checker import Checker, Scene
 from outvote.simulator.checkers.violation import Violation
@@ -53,7 +54,7 @@ class Pace(Checker):
             waited = now - self._waits_since.pop(replica)
             self._waited[replica] += max(0, waited - self._explained_ns)
             self._judge(standing.view, standing.leader)
-        if not standing.waiting or not standing.active or standing.leader == replica:
+        if not standing.waiting or not standing.active or standing.leader in (replica, NOBODY):
             self._waits_since.pop(replica, None)
         else:
             self._waits_since.setdefault(replica, now)
