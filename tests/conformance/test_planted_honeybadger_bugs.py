@@ -1,7 +1,7 @@
 """HoneyBadger's rules turned off one by one: each is missed by the swarm, within a few seeds from where a survey found
 it, or by a script.
 
-Numbers are the test plan's. The survey went through seeds 0 to 24 with each bug planted; what no seed there missed is
+Numbers are the test plan's. The survey went through seeds 0 to 39 with each bug planted; what no seed there missed is
 left to scripts: an attack that the rule is for, or a property of one component.
 """
 
@@ -35,10 +35,10 @@ BUDGET_RUNS: Final = 10
 SWARM: Final[dict[str, int]] = {
     "decides_on_one_term": 3,
     "coin_shares_unverified": 3,
-    "output_without_waiting_for_broadcasts": 2,
+    "output_without_waiting_for_broadcasts": 3,
     "decryption_shares_unverified": 3,  # 49
     "batches_in_an_order_of_one_s_own": 1,
-    "epochs_taken_in_however_far": 1,
+    "epochs_taken_in_however_far": 17,
     "delivers_what_is_opened_first": 2,
     "words_not_recorded": 5,
 }

@@ -389,7 +389,7 @@ HONEYBADGER: Final = Protocol(
     make_with=_make_honeybadger_with,
     lacks=("tentative", "reads"),
     facts=honeybadger_facts.HONEYBADGER,
-    swarm_sizes=(4, 4, 4, 4, 5, 7),
+    swarm_sizes=(*(4,) * 17, 5, 5, 7),
 )
 
 PROTOCOLS: Final[Mapping[str, Protocol]] = {

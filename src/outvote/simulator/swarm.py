@@ -14,6 +14,7 @@ from outvote.simulator.swarm_liars import draw_lies, draw_mover
 from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
 
 REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
+EPOCH_TIMES = 5  # the paper's formula: rounds of agreement on each bit, and what is said again to those who ask
 REAL_THRESHOLD_EVERY = 20  # seeds of a protocol with a dealer: 5 % of them
 REAL_THRESHOLD_OPERATIONS = 6  # of all clients
 SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
@@ -35,7 +36,9 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
     faults_end = rng.randrange(3, 9) * SECOND
     # Short ones expire while votes are on their way: then views change with half-prepared positions.
     timeout_ms = rng.choice((1000, 500, 300, 100))
-    clients, operations_each = _work(rng, found.formula(n) if found.deals else 2 * n * (n - 1))
+    clients, operations_each = (
+        _work(rng, EPOCH_TIMES * found.formula(n), 1) if found.deals else _work(rng, 2 * n * (n - 1), 3)
+    )
     interval = rng.choice((2, 4, 8, 16) if n < 7 else (1, 2, 4))
     lies = draw_lies(protocol, seed, n)
     plan = Plan(
@@ -85,14 +88,13 @@ def _with_threshold(plan: Plan) -> Plan:
     return plan.but(parameters=parameters, operations_each=each)
 
 
-def _work(rng: Random, decision: int) -> tuple[int, int]:
+def _work(rng: Random, decision: int, least: int) -> tuple[int, int]:
     """Clients and operations each, for about 1,000 to 3,000 messages: a decision of PBFT costs 2n(n - 1), a request
-    bundles 1.7 operations, and what faults add is about as much again as batches save. Without a leader a decision
-    costs five times what is counted here, so those runs are longer."""
+    bundles 1.7 operations, and what faults add is about as much again as batches save."""
     clients = rng.choice((1, 2, 3))
     messages = rng.choice((700, 1000, 1400))
     operations = messages * 17 // (10 * decision)
-    return clients, max(3, operations // clients)
+    return clients, max(least, operations // clients)
 
 
 def _with_answers(plan: Plan, rng: Random) -> Plan:
