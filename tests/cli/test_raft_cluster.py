@@ -92,3 +92,32 @@ def test_a_witness_stands_in_and_its_disk_holds_nothing(tmp_path: Path, capsys: 
     assert not any(HIDDEN.encode() in path.read_bytes() for path in written)
     others = (cluster.directory / "replica-1").rglob("*.segment")
     assert any(HIDDEN.encode() in path.read_bytes() for path in others), "the search would find it"
+
+
+def test_an_entry_that_went_bad_on_a_disk_is_mended_by_the_others(tmp_path: Path) -> None:
+    cluster = DemoCluster(tmp_path / "cluster", ["one"], protocol="raft", replicas=3)
+
+    async def main() -> list[str]:
+        await asyncio.gather(*(cluster.start(replica) for replica in range(3)))
+        async with await Client.connect(cluster.directory, "one", KeyValueStore) as client:
+            store = client.of(KeyValueStore)
+            for number in range(20):
+                await store.put(f"key{number}", f"value{number}.")
+            await client.read_stale("get", "key0", within_s=0.001, replica=1)
+            await cluster.kill(1)
+            [log] = (cluster.directory / "replica-1" / "data").glob("*.segment")
+            data = bytearray(log.read_bytes())
+            data[data.index(b"value7.")] ^= 1
+            log.write_bytes(data)
+            await cluster.start(1)
+            mended = await client.read_stale("get", "key7", within_s=0.001, replica=1)
+            assert mended.value.value == "value7."
+            return list(cluster.processes[1].lines)
+
+    async def run() -> list[str]:
+        try:
+            return await main()
+        finally:
+            await cluster.close()
+
+    assert any("records are lost there, and good ones follow" in line for line in asyncio.run(run()))

@@ -18,6 +18,7 @@ import test_raft_lease_clockjump
 import test_raft_membership_ongaro
 import test_raft_prevote_lowterm
 import test_raft_readindex_dup
+import test_raft_repair
 import test_raft_replication
 import test_raft_witnesses
 from planted import raft_rules
@@ -44,6 +45,8 @@ SWARM: Final[dict[str, int]] = {
     "snapshot_without_its_term": 10,
     "refusal_of_a_pre_vote_without_its_term": 29,  # 67
     "age_counted_from_the_answer": 0,
+    "truncates_at_the_damage": 38,  # 71
+    "acknowledges_what_it_cannot_read": 38,  # 71
     "witness_leads": 108,  # 66
     "witness_forgets_what_it_acknowledged": 9,  # 66
 }
@@ -72,6 +75,7 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
     "context_used_again": test_raft_readindex_dup.test_an_answer_held_back_confirms_no_later_attempt,  # 68
     "lease_as_long_as_it_leads": test_raft_lease_clockjump.test_it_ends_unless_a_majority_answers,  # 69
     "lease_kept_while_handing_over": test_raft_lease_clockjump.test_it_ends_when_it_is_handed_over,  # 69
+    "discards_what_one_does_not_have": test_raft_repair.test_one_that_does_not_have_it_is_not_enough,  # 71
     "nobody_leads_but_voters":
         test_raft_membership_ongaro.test_who_votes_no_longer_leads_on_until_that_is_certain,
     "witness_told_at_once": test_raft_witnesses.test_a_leader_that_fails_can_be_replaced_by_whoever_was_up,  # 66

@@ -145,7 +145,7 @@ def test_one_that_is_far_behind_notes_where_the_log_begins_and_fetches_nothing()
     [(_, _, said)] = steps.take(Appended)
     assert said == Appended(witness.term, 40)
     assert (witness.log.base, witness.fetching) == (40, None)
-    assert isinstance(steps.disks[WITNESS][-1], Compacted)
+    assert isinstance(steps.disks[WITNESS][-2], Compacted)
 
 
 def test_a_request_at_a_witness_goes_to_the_leader_and_is_kept_by_nobody_else() -> None:

@@ -11,6 +11,7 @@ from outvote.storage.frames import (
     FORMAT_VERSION,
     FRAME_BYTES,
     HEADER_BYTES,
+    LOST_RECORD,
     NO_DIGEST,
     Segment,
     SegmentHeader,
@@ -228,3 +229,60 @@ def test_random_bytes_never_crash_the_scan() -> None:
         secret = SECRET if source.random() < 0.8 else None
         result = scan([Segment(0, source.randrange(2), bytes(data))], secret, source.randrange(3))
         assert result.records == flat(BATCHES)[: len(result.records)]
+
+
+FULL: Bodies = [[b"one", b"two"], [b"three" * 9], [b"four", b"\xf1rec\xf1rec", b"six"], [b"seven"]]
+
+
+def test_whoever_can_mend_is_told_what_is_lost_and_gets_all_the_rest() -> None:
+    """One bit anywhere between the header and the last frame; what was written at the end tells that it was durable."""
+    data = header() + frames(FULL)
+    bodies = flat(FULL)
+    last = len(data) - FRAME_BYTES - len(bodies[-1])
+    for bit in range(HEADER_BYTES * 8, last * 8):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        result = scan([Segment(0, 0, bytes(flipped))], SECRET, 0, True)
+        assert (result.rot, result.torn) == (None, None), f"bit {bit}"
+        [damage] = result.passed
+        assert len(result.records) == len(bodies)
+        lost = [at for at, body in enumerate(result.records) if body == LOST_RECORD]
+        assert lost == [damage.sequence - 1], f"bit {bit}"
+        assert [body for at, body in enumerate(result.records) if at not in lost] == [
+            body for at, body in enumerate(bodies) if at not in lost
+        ]
+
+
+def test_a_lost_end_of_a_segment_is_told_by_the_next_one() -> None:
+    first, second = header() + frames(FULL), header(0, 1, 8, 7) + frames([[b"eight"]], 0, 1, 8)
+    cut = first[: len(first) - len(b"seven") - FRAME_BYTES - len(b"six") - FRAME_BYTES + 3]
+    result = scan([Segment(0, 0, cut), Segment(0, 1, second)], SECRET, 0, True)
+    assert result.rot is None
+    assert result.records == [*flat(FULL)[:5], LOST_RECORD, LOST_RECORD, b"eight"]
+    assert result.sequence == 8
+
+
+def test_what_nothing_readable_follows_is_rot_for_everybody() -> None:
+    data = bytearray(header() + frames(FULL))
+    data[-1] ^= 1
+    assert scan([Segment(0, 0, bytes(data))], SECRET, 7, True).rot is not None
+    torn = scan([Segment(0, 0, bytes(data))], SECRET, 6, True)
+    assert torn.rot is None
+    assert torn.torn is not None, "and what was never durable is cut off as ever"
+
+
+def test_a_damaged_header_is_rot_for_everybody() -> None:
+    data = bytearray(header() + frames(FULL))
+    data[9] ^= 1
+    assert scan([Segment(0, 0, bytes(data))], SECRET, 7, True).rot is not None
+
+
+def test_damage_and_a_torn_tail_are_told_apart() -> None:
+    """The second frame is lost and was durable; the last one was torn while it was written."""
+    data = bytearray(header() + frames(FULL[:3]) + frames(FULL[3:], first=7)[:-2])
+    data[HEADER_BYTES + FRAME_BYTES + 3 + FRAME_BYTES] ^= 1
+    result = scan([Segment(0, 0, bytes(data))], SECRET, 6, True)
+    assert result.rot is None
+    assert result.torn is not None
+    assert result.torn.sequence == 7
+    assert result.records == [b"one", LOST_RECORD, *flat(FULL)[2:6]]

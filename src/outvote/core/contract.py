@@ -89,6 +89,10 @@ class Record(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     """A fact that must be durable before any later Message leaves. Subclasses fix an integer `tag`."""
 
 
+class Lost(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=0):
+    """In the place of a record that was durable and cannot be read any more. Only cores that mend are given any."""
+
+
 class Note(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """A fact worth remembering that no Message waits for."""
 
@@ -231,6 +235,7 @@ class Core(ABC):
     Nothing but the arguments, `now` and `wall` may influence it.
     """
 
+    mends: ClassVar[bool] = False  # whether `restore` takes Lost among the records; it raises Rot if it cannot
     answers_alone: ClassVar[bool] = False  # whether clients believe one replica: then it sends results whole
 
     def __init__(self, me: ReplicaId) -> None:
@@ -254,7 +259,8 @@ class Core(ABC):
     @abstractmethod
     def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
         """Come back bound by every promise: `records` as written, oldest first, over a state at `position`
-        (0 and b"" if the state is the initial one). May hold repeats. Called once, before anything else."""
+        (0 and b"" if the state is the initial one). May hold repeats. Called once, before anything else. Raises Rot if
+        what is lost among them cannot be told from what is left."""
 
     @abstractmethod
     def summary(self) -> list[Record]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from outvote.core.contract import ALL, NO_STATE, Claim, Core, Delivery, Message, Outbox, Record, Request
+from outvote.core.contract import ALL, NO_STATE, Claim, Core, Delivery, Lost, Message, Outbox, Record, Request
 from outvote.errors import Lie
 from outvote.host.budgets import (
     FORGERIES_BURST,
@@ -130,7 +130,7 @@ class Turn:
 
     def recover(self) -> None:
         """Read the disk back and make every promise on it again. Raises BrokenStorage, Rot or Mistake."""
-        recovered = self._disk.recover()
+        recovered = self._disk.recover(self.core.mends)
         self._read_clock()
         position, digest = recovered.position, recovered.digest
         state = self._keeping.take_over(recovered)
@@ -141,7 +141,7 @@ class Turn:
             self._checkpoint = (position, digest)
         else:
             position, digest = 0, b""
-        records = [self._records.decode(body) for body in recovered.records]
+        records = [self._records.decode(body) if body else Lost() for body in recovered.records]
         self.core.restore(position, digest, records)
         if position:
             self._digests.append(self._checkpoint)  # not every state that is stored was certified to everybody

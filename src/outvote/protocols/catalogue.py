@@ -66,6 +66,8 @@ class LogInsight(NamedTuple):
 
     writes: Callable[[Record], tuple[Position, tuple[tuple[int, Digest], ...]] | None]  # behind where, and what
     begins: Callable[[Record], tuple[Position, int] | None]  # where the log begins from now on, and the term there
+    identifies: Callable[[Record], tuple[Position, tuple[int, ...]] | None]  # from where on, and terms up to the end
+    repairs: Callable[[Record], tuple[Position, tuple[int, Digest]] | None]  # what a damaged entry was
     leads: Callable[[Core], int | None]  # the term that a core leads
     log_of: Callable[[Core], tuple[Position, list[tuple[int, Digest]]]]  # where it begins, and what it holds behind
     majority: Callable[[Core, set[ReplicaId]], bool]  # whether so many logs are enough for it to commit
@@ -243,6 +245,8 @@ RAFT: Final = Protocol(
         log=LogInsight(
             writes=raft_insight.writes,
             begins=raft_insight.begins,
+            identifies=raft_insight.identifies,
+            repairs=raft_insight.repairs,
             leads=raft_insight.leads,
             log_of=raft_insight.log_of,
             majority=raft_insight.majority,

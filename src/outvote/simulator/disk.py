@@ -93,7 +93,7 @@ class SimulatedDisk(Disk):
 
     # ------------------------------------------------------------------ reading back
 
-    def recover(self) -> Recovered:
+    def recover(self, mending: bool = False) -> Recovered:
         if self.unreadable:
             self.unreadable -= 1
             self._count("disk: read error")
@@ -108,8 +108,12 @@ class SimulatedDisk(Disk):
         self._check_beginning(chosen, start)
         scan = frames.scan(
             [frames.Segment(one.number, 0, bytes(one.data)) for one in chosen], SECRET if chosen else None,
-            max(self._mark, snapshot.sequence if snapshot is not None else 0),
+            max(self._mark, snapshot.sequence if snapshot is not None else 0), mending,
         )
+        if scan.passed:
+            if not self.hurt:
+                raise Violation("durable records", f"nobody hurt the disk of {self._replica}, and records are lost")
+            self._count("disk: rot passed by")
         if scan.rot is not None:
             self._rotten(scan.rot.reason)
         if scan.torn is not None:
@@ -311,6 +315,9 @@ class SimulatedDisk(Disk):
     def stored(self, position: Position, digest: Digest) -> None:
         """Told when a snapshot has become durable."""
 
+    def log_rotted(self) -> None:
+        """Told when durable bytes of the log were damaged."""
+
     def state_rotted(self, position: Position) -> None:
         """Told when snapshots were damaged, with the position of the newest good one, or 0."""
 
@@ -360,6 +367,7 @@ class SimulatedDisk(Disk):
             return False
         chosen = rng.choice(readable)
         (spoil_sector if sector else flip_bit)(chosen.data, rng, chosen.synced)
+        self.log_rotted()
         self.hurt = True
         self._count("disk: log rotted")
         return True

@@ -186,6 +186,14 @@ class Faults:
     def rot_sector(self, fault: Fault) -> None:
         self._spoil(fault, lambda replica: replica.disk.rot_log(Random(fault.other), True))
 
+    def rot_entry(self, fault: Fault) -> None:
+        """On the disk of one that is running and will be stopped in order: nothing but the damage is lost, so its
+        protocol can have it mended, or the replica refuses to start."""
+        replica = self._replica(fault)
+        if replica.turn is not None:
+            self._spoil(fault, lambda one: one.disk.rot_log(Random(fault.other), fault.other % 2 == 1))
+            replica.disk.next_crash = "keeps"
+
     def misdirect(self, fault: Fault) -> None:
         def misdirect(replica: SimulatedReplica) -> bool:
             replica.disk.misdirects_next_write = True
@@ -296,6 +304,7 @@ KINDS: Final[Mapping[str, Callable[[Faults, Fault], None]]] = {
     "rot-states": Faults.rot_states,
     "rot-bit": Faults.rot_bit,
     "rot-sector": Faults.rot_sector,
+    "rot-entry": Faults.rot_entry,
     "misdirect": Faults.misdirect,
     "save": Faults.save,
     "stale": Faults.stale,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from outvote.core.contract import Claim, Delivery, Request, Struct
+from outvote.core.contract import Claim, Delivery, Lost, Request, Struct
 from outvote.errors import BrokenStorage, Lie, Rot
 from outvote.host.client_gate import refusal_reason
 from outvote.host.turn import Turn
@@ -118,8 +118,8 @@ class CrashingDisk(SimulatedDisk):
         self.replica.port_call()
         return ticket
 
-    def recover(self) -> Recovered:
-        recovered = super().recover()
+    def recover(self, mending: bool = False) -> Recovered:
+        recovered = super().recover(mending)
         self.replica.read_back(recovered.position, recovered.records)
         return recovered
 
@@ -135,6 +135,11 @@ class CrashingDisk(SimulatedDisk):
 
     def stored(self, position: Position, digest: Digest) -> None:
         self.replica.kept(position, digest)
+
+    def log_rotted(self) -> None:
+        if self.replica.honest:
+            for told in self.replica.world.watch.log_rotted:
+                told(self.replica.me)
 
     def state_rotted(self, position: Position) -> None:
         if self.replica.honest:
@@ -521,7 +526,7 @@ class SimulatedReplica:
     def read_back(self, position: Position, bodies: Sequence[bytes]) -> None:
         if self.honest:
             for told in self.world.watch.read_back:
-                told(self.me, position, [self.world.records.decode(body) for body in bodies])
+                told(self.me, position, [self.world.records.decode(body) if body else Lost() for body in bodies])
 
     def written(self, ticket: Ticket) -> None:
         if self.honest:

@@ -22,6 +22,8 @@ SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
 }
 RECOVERY_SHARE = 0.125  # of the seeds
 WITNESS_SHARE = 0.15
+ROT_SHARE = 0.3
+GONE = ("stay-down", "stay-cut", "rot-states", "rot-entry")  # who is hurt so may be lost for good
 TURN_EVERY_MS = (200, 500, 1200)  # from one rejuvenation to the next
 LIVENESS_MAX: Nanos = 900 * SECOND  # 20 view timeouts for each operation leave longer runs than this unlikely
 
@@ -155,6 +157,7 @@ def _with_flags(plan: Plan, rng: Random) -> Plan:
     # Of an even number one is no loss: as many may fail as before.
     learner = 1 << rng.randrange(plan.n) if plan.n % 2 == 0 and rng.random() < 0.7 else 0
     plan = plan.but(parameters={**plan.parameters, **flags, "learners": learner})
+    plan = _with_rot(plan, Random(f"{plan.seed} rot"))
     plan = _with_witness(_with_operations(plan, rng), Random(f"{plan.seed} witness"))
     if not lease:
         return plan
@@ -164,15 +167,30 @@ def _with_flags(plan: Plan, rng: Random) -> Plan:
     )
 
 
+def _with_rot(plan: Plan, rng: Random) -> Plan:
+    """Entries of some logs go bad; whose identifiers are lost with them may not start any more. Now and then nobody
+    keeps identifiers."""
+    parameters = {**plan.parameters, "repair": int(rng.random() < 0.9)}
+    if rng.random() >= ROT_SHARE:
+        return plan.but(parameters=parameters)
+    drawn = list(plan.faults)
+    end = plan.faults_end
+    for replica in rng.sample(range(plan.n), rng.randint(1, (plan.n - 1) // 2)):
+        at = rng.randrange(end // 4, end)
+        drawn.append(Fault(at, "rot-entry", replica, rng.randrange(1 << 30)))
+        drawn.append(Fault(at + 1, "crash", replica, 1))
+        drawn.append(Fault(rng.randrange(at, end) + 1, "restart", replica, 0))
+    return plan.but(parameters=parameters, faults=tuple(sorted(drawn, key=lambda fault: fault.at)))
+
+
 def _with_witness(plan: Plan, rng: Random) -> Plan:
     """One of three or more. While a replica that keeps data is away a witness stands in for it, and then nobody else
     may be lost for good."""
     if rng.random() >= WITNESS_SHARE or plan.parameters["learners"]:
         return plan
-    gone = ("stay-down", "stay-cut", "rot-states")
     return plan.but(
         parameters={**plan.parameters, "witnesses": 1 << rng.randrange(plan.n)},
-        faults=tuple(fault for fault in plan.faults if fault.kind not in gone),
+        faults=tuple(fault for fault in plan.faults if fault.kind not in GONE),
     )
 
 
@@ -184,7 +202,7 @@ def _with_operations(plan: Plan, rng: Random) -> Plan:
     if rng.random() < 0.4:
         drawn += [Fault(rng.randrange(end), "hand-over", 0, rng.randrange(n)) for _ in range(rng.choice((1, 3, 10)))]
     if rng.random() < 0.3:
-        drawn = [fault for fault in drawn if fault.kind not in ("stay-down", "stay-cut", "rot-states")]
+        drawn = [fault for fault in drawn if fault.kind not in GONE]
         for _ in range(rng.choice((1, 2, 6))):
             voters = rng.sample(range(n), rng.randint(1, n))
             drawn.append(Fault(rng.randrange(end), "change-voters", 0, sum(1 << one for one in voters)))

@@ -39,10 +39,11 @@ class Disk(ABC):
         self.on_durable: Callable[[], None] = _nobody  # called on the host's thread when one of both has grown
 
     @abstractmethod
-    def recover(self) -> Recovered:
+    def recover(self, mending: bool = False) -> Recovered:
         """Read everything back, once, before the first append.
 
-        A torn tail is cut off: those bytes were never durable. Raises Rot if anything before the tail is damaged,
+        A torn tail is cut off: those bytes were never durable. Raises Rot if anything before the tail is damaged; with
+        `mending` only if nothing readable follows, and else a record that is lost is b"" in its place. Raises
         BrokenStorage if the directory cannot be used, Mistake if it belongs to another cluster or replica."""
 
     @abstractmethod

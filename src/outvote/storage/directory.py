@@ -128,13 +128,13 @@ class DirectoryDisk(Disk):
         """Whether `append` syncs before it returns; settled by `recover`."""
         return self._thread is None
 
-    def recover(self) -> Recovered:
+    def recover(self, mending: bool = False) -> Recovered:
         if self._state != "new":
             raise Mistake(f"{self._path}: already recovered; make a new DirectoryDisk to read it again")
         make_directory(self._path)
         self._lock_fd = lock(self._path / LOCK_NAME)
         try:
-            recovered = self._recover()
+            recovered = self._recover(mending)
             if self._with_nodes:
                 self.nodes = self._lmdb = open_nodes(self._path, self._report)
             threaded = self._mode == "thread"
@@ -221,7 +221,7 @@ class DirectoryDisk(Disk):
         if known is None:
             self.check()
 
-    def _recover(self) -> Recovered:
+    def _recover(self, mending: bool) -> Recovered:
         remove_unfinished(self._path)
         cluster, replica = self._owner
         mark = read_mark(self._path, cluster, replica)
@@ -229,7 +229,10 @@ class DirectoryDisk(Disk):
         places = [place for place in list_segments(self._path) if place[0] >= start.generation]
         self._check_beginning(places, start)
         proven = max(mark.proven, start.snapshot.sequence if start.snapshot is not None else 0)
-        result = read_log(self._path, places, self._owner, mark.secret, proven)
+        result = read_log(self._path, places, self._owner, mark.secret, proven, mending)
+        for damage in result.passed:
+            path = self._path / segment_name(places[damage.segment])
+            self._report(f"{path}: byte {damage.offset}: {damage.reason}; records are lost there, and good ones follow")
         if result.torn is not None:
             places = cut(self._path, places, result.torn, self._report)
         self._open(mark, places, result)

@@ -16,6 +16,11 @@ promised to anybody: a **torn tail**, and it is cut off. A log that ends cleanly
 What remains: one power failure that loses the mark (which is not synced itself, or every sync would cost two)
 together with damage inside the very last synced batch looks like a torn tail. No format can tell these apart.
 
+Mending. Who can have lost records made up for by others (`mends` of the contract) asks for what is still good: where
+rot is certain, the scan goes on at the next good frame of that segment, or at the next segment, and each record that
+is missing in between stands as LOST_RECORD in its place. How many they are the sequence tells. Damage that nothing
+readable follows, and that of a header, stays rot.
+
 Testimonies behind the damage are searched at every byte. Bodies hold what strangers wrote, so checksums
 begin from a secret of the directory that never leaves it: a frame forged inside a body verifies once in
 2**32 attempts, and then only makes a replica stop that could have started. A candidate costs 24 bytes of
@@ -31,9 +36,11 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 FORMAT_VERSION: Final = 1
+FRAMES_PASSED_MAX: Final = 1 << 20  # lost in one place; a segment of the smallest frames holds 2 million
 RECORD_BYTES_MAX: Final = 16 << 20  # a batch is 1 MiB and a certificate a few KiB: 16 times the largest in use
 SECRET_BYTES: Final = 16
 NO_DIGEST: Final = bytes(32)
+LOST_RECORD: Final = b""  # no record is empty
 
 _MAGIC: Final = b"OVLOGSEG"
 _HEADER: Final = struct.Struct("<8sIIQIQQQ32s32s16s")
@@ -89,6 +96,7 @@ class ScanResult(NamedTuple):
     sequence: int  # of the last good frame
     torn: Damage | None  # cut here: neither this nor anything behind was ever durable
     rot: Damage | None  # a durable frame is lost here
+    passed: Sequence[Damage] = ()  # durable frames are lost here as well, and good ones follow: see Mending
 
 
 def encode_header(header: SegmentHeader) -> bytes:
@@ -137,21 +145,25 @@ def encode_frames(records: Sequence[bytes], sequence: int, durable: int, salt: i
     return b"".join(parts)
 
 
-def scan(segments: Sequence[Segment], secret: bytes | None, proven: int = 0) -> ScanResult:
+def scan(
+    segments: Sequence[Segment], secret: bytes | None, proven: int = 0, mending: bool = False
+) -> ScanResult:
     """Read a log back. `segments` are in order of generation and part, beginning with a generation's first.
 
     `secret` is None if only the segments' own headers know it. `proven` is the best testimony from elsewhere.
     """
-    return _Scan(segments, secret, proven).run()
+    return _Scan(segments, secret, proven, mending).run()
 
 
 class _Scan:
     """One pass over a log, and the verdict on the first thing that cannot be read."""
 
-    __slots__ = ("headers", "proven", "records", "secret", "segments", "sequence")
+    __slots__ = ("headers", "mending", "passed", "proven", "records", "secret", "segments", "sequence")
 
-    def __init__(self, segments: Sequence[Segment], secret: bytes | None, proven: int) -> None:
+    def __init__(self, segments: Sequence[Segment], secret: bytes | None, proven: int, mending: bool) -> None:
         self.segments = segments
+        self.mending = mending
+        self.passed: list[Damage] = []
         self.secret = secret
         self.proven = proven
         self.headers: list[SegmentHeader] = []
@@ -168,14 +180,38 @@ class _Scan:
             self.headers.append(header)
             self.sequence = header.first - 1
             self.proven = max(self.proven, header.durable)
-            offset, reason = self._walk(segment)
-            if reason:
-                return self._judge(place, offset, reason)
+            offset, reason = self._walk(segment, HEADER_BYTES)
+            while reason:
+                behind = self._pass(place, offset, reason)
+                if behind is None:
+                    return self._judge(place, offset, reason)
+                offset, reason = self._walk(segment, behind)
         if self.proven > self.sequence:
             end = len(self.segments[-1].data) if self.segments else 0
             place = max(0, len(self.segments) - 1)
             return self._rot(place, end, "the log ends before records that were durable")
-        return ScanResult(self.headers, self.records, self.sequence, None, None)
+        return ScanResult(self.headers, self.records, self.sequence, None, None, self.passed)
+
+    def _pass(self, place: int, offset: int, reason: str) -> int | None:
+        """Where to go on in this segment behind durable frames that are lost; None if nothing there can be read."""
+        if not self.mending or self.secret is None:
+            return None
+        segment, lost = self.segments[place], self.sequence + 1
+        if self.proven < lost:
+            self.proven = max(self.proven, _testimony(self.segments[place:], offset, self.secret, lost))
+        if self.proven < lost:
+            return None
+        found = _next_good(segment, offset + 1, salt_of(self.secret, segment.generation, segment.part), lost)
+        number, at = found or (0, len(segment.data))
+        if found is None and place + 1 < len(self.segments):
+            header = decode_header(self.segments[place + 1].data)
+            number = header.first if header is not None else 0
+        if number < lost or number - lost > FRAMES_PASSED_MAX:
+            return None
+        self.passed.append(Damage(place, offset, lost, self.proven, reason))
+        self.records += [LOST_RECORD] * (number - lost)
+        self.sequence = number - 1
+        return at
 
     def _misplaced(self, segment: Segment, header: SegmentHeader | None) -> str:
         """Why this segment cannot stand here; empty if it can."""
@@ -196,13 +232,12 @@ class _Scan:
             return "records before this segment are missing"
         return ""
 
-    def _walk(self, segment: Segment) -> tuple[int, str]:
-        """Take every good record; where and why that ended (no reason: at the segment's end)."""
+    def _walk(self, segment: Segment, offset: int) -> tuple[int, str]:
+        """Take every good record from there on; where and why that ended (no reason: at the segment's end)."""
         assert self.secret is not None
         salt = salt_of(self.secret, segment.generation, segment.part)
         data = segment.data
         size = len(data)
-        offset = HEADER_BYTES
         while offset < size:
             body_at = offset + FRAME_BYTES
             if body_at > size:
@@ -241,7 +276,7 @@ class _Scan:
         if self.proven >= lost:
             return self._rot(place, offset, reason)
         torn = Damage(place, offset, lost, self.proven, reason)
-        return ScanResult(self.headers, self.records, self.sequence, torn, None)
+        return ScanResult(self.headers, self.records, self.sequence, torn, None, self.passed)
 
     def _rot(self, place: int, offset: int, reason: str) -> ScanResult:
         damage = Damage(place, offset, self.sequence + 1, self.proven, reason)
@@ -271,3 +306,20 @@ def _testimony(segments: Sequence[Segment], offset: int, secret: bytes, enough: 
             return best
         offset = 0
     return best
+
+
+def _next_good(segment: Segment, offset: int, salt: int, above: int) -> tuple[int, int] | None:
+    """Sequence and place of the first whole frame at or behind `offset` whose sequence is above; or None."""
+    data = segment.data
+    for match in _CANDIDATE.finditer(data, offset):
+        start = match.start()
+        body_at = start + FRAME_BYTES
+        if body_at > len(data):
+            break
+        _, length, number, _ = _FRAME.unpack_from(data, start)
+        check, body_check = _CHECKS.unpack_from(data, start + _FRAME_HEAD_BYTES)
+        if check != crc32(data[start : start + _FRAME_HEAD_BYTES], salt) or number <= above:
+            continue
+        if length <= len(data) - body_at and crc32(data[body_at : body_at + length], check) == body_check:
+            return number, start
+    return None

@@ -108,11 +108,12 @@ def rot(directory: Path, places: Sequence[Place], damage: Damage) -> Rot:
 
 
 def read_log(
-    directory: Path, places: Sequence[Place], owner: tuple[bytes, int], secret: bytes | None, proven: int
+    directory: Path, places: Sequence[Place], owner: tuple[bytes, int], secret: bytes | None, proven: int,
+    mending: bool = False,
 ) -> ScanResult:
     """Read these segments back. Raises Rot, Mistake, BrokenStorage; what is torn stays for `cut`."""
     segments = read_segments(directory, places, owner)
-    result = scan(segments, secret, proven)
+    result = scan(segments, secret, proven, mending)
     if result.rot is not None:
         raise rot(directory, places, result.rot)
     return result

@@ -31,7 +31,7 @@ class MemoryDisk(Disk):
         super().__init__()
         self._open = True
 
-    def recover(self) -> Recovered:
+    def recover(self, mending: bool = False) -> Recovered:
         return Recovered(self._position, self._digest, self._snapshot, list(self._records), self._aside)
 
     def append(self, records: Sequence[bytes], notes: Sequence[bytes]) -> Ticket:

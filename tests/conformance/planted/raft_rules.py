@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from outvote.core.contract import Message, Record
+from outvote.core.contract import Lost, Message, Record
 from outvote.host.turn import Turn
-from outvote.protocols.raft import election, membership, reads, replication, snapshots
+from outvote.protocols.raft import election, membership, reads, repair, replication, snapshots
 from outvote.protocols.raft import replica as raft_replica
 from outvote.protocols.raft import restore as restoring
 from outvote.protocols.raft.log import Log
@@ -361,6 +361,26 @@ def witness_forgets_what_it_acknowledged(patch: pytest.MonkeyPatch) -> None:
             state.out.records[:] = [one for one in state.out.records if not isinstance(one, Wrote)]
 
     handle(patch, AppendEntries, on_append_entries)
+
+
+def truncates_at_the_damage(patch: pytest.MonkeyPatch) -> None:
+    """What many logs do: what cannot be read is where they end."""
+    original = restoring.restore
+
+    def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
+        lost = next((at for at, one in enumerate(records) if isinstance(one, Lost)), len(records))
+        original(state, position, digest, records[:lost])
+
+    patch.setattr(restoring, "restore", restore)
+
+
+def discards_what_one_does_not_have(patch: pytest.MonkeyPatch) -> None:
+    """And not what a majority does not have."""
+    patch.setattr(repair, "never_committed", lambda _state, _position, slot: bool(slot.dont_have))
+
+
+def acknowledges_what_it_cannot_read(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(State, "whole_to", property(lambda state: state.log.last))
 
 
 def configuration_not_in_the_snapshot(patch: pytest.MonkeyPatch) -> None:

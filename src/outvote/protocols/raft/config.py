@@ -11,7 +11,7 @@ from outvote.errors import Mistake
 from outvote.types import MILLISECOND, Nanos, ReplicaId
 
 HEARTBEATS_OF_A_TIMEOUT: Final = 8  # several may be lost before anybody thinks of an election
-FLAGS: Final = ("pre_vote", "check_quorum", "read_index", "lease", "pipelining")
+FLAGS: Final = ("pre_vote", "check_quorum", "read_index", "lease", "pipelining", "repair")
 
 
 class RaftConfig(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ class RaftConfig(msgspec.Struct, frozen=True):
     """How far the rates of two replicas' clocks may be apart, in millionths: subtracted from the lease."""
     pipelining: int = 1
     """Whether entries follow each other to a follower without waiting for its acknowledgement."""
+    repair: int = 1
+    """Whether identifiers are kept beside entries, and damaged ones mended from others; else damage stops a replica."""
     learners: int = 0
     """Bit i: replica i has no vote at first."""
     witnesses: int = 0

@@ -57,6 +57,7 @@ def follow(state: State, leader: ReplicaId) -> None:
         state.votes, state.forced = {}, False
         state.peers = {}
         state.transferring = NOBODY
+        state.repair.pending = False
         state.lease_until = LONG_AGO
         for name in LEADERS_TIMERS:
             state.timers.cancel(name)

@@ -9,7 +9,7 @@ from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
 from outvote.protocols.raft import membership
 from outvote.protocols.raft.config import RaftConfig
 from outvote.protocols.raft.messages import Entry, VoteStatement
-from outvote.protocols.raft.records import NOBODY, Compacted, Voted, Wrote
+from outvote.protocols.raft.records import NOBODY, Compacted, Identified, Repaired, Voted, Wrote
 from outvote.protocols.raft.replica import RaftReplica
 from outvote.protocols.raft.replication import IN_FLIGHT_MAX, ROUNDS_MAX
 from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
@@ -17,7 +17,7 @@ from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size,
 
 def entitles(record: Record, _me: ReplicaId, _committee: Committee) -> Struct | None:
     """What a replica may say once this record of it is durable: its vote. None: nothing that binds by itself."""
-    if isinstance(record, Voted) and record.candidate != NOBODY:
+    if isinstance(record, (Voted, Identified)) and record.candidate != NOBODY:
         return VoteStatement(record.term, record.candidate)
     return None
 
@@ -57,6 +57,16 @@ def writes(record: Record) -> tuple[Position, tuple[tuple[int, Digest], ...]] | 
     if isinstance(record, Wrote):
         return record.after, tuple((entry.term, content_of(entry)) for entry in record.entries)
     return None
+
+
+def identifies(record: Record) -> tuple[Position, tuple[int, ...]] | None:
+    """The terms of the entries from this position on, up to the end of the log, whatever is lost of them."""
+    return (record.first, record.terms) if isinstance(record, Identified) else None
+
+
+def repairs(record: Record) -> tuple[Position, tuple[int, Digest]] | None:
+    """What a damaged entry was, by its position."""
+    return (record.position, (record.entry.term, content_of(record.entry))) if isinstance(record, Repaired) else None
 
 
 def begins(record: Record) -> tuple[Position, int] | None:
@@ -110,6 +120,7 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "peers", len(state.peers), n
     yield "votes", len(state.votes), n
     yield "heartbeat rounds", len(state.round_sent), ROUNDS_MAX
+    yield "faulty slots", len(state.repair.faulty), 6 * window + interval
     yield "entries in flight", max((len(one.in_flight) for one in state.peers.values()), default=0), IN_FLIGHT_MAX + 1
     yield from state.pool.sizes()
 

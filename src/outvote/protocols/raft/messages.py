@@ -105,11 +105,13 @@ class AppendEntries(Hint, frozen=True, gc=False, array_like=True, forbid_unknown
 
 
 class Heartbeat(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=22):
-    """Leader to all: I lead this term. `round` is counted within the term."""
+    """Leader to all: I lead this term. `round` is counted within the term. `commit_term`: of the entry at `commit`; who
+    has one of that term there has all up to it as the leader has."""
 
     term: int
     commit: Position
     round: int
+    commit_term: int = -1
 
 
 class Heard(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=23):
@@ -180,8 +182,37 @@ class NeedState(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fie
     position: Position
 
 
+DONT_HAVE: Final = 0  # the words are those of Alagappan et al. 2018
+HAVE_FAULTY: Final = 1
+HAVE: Final = 2
+IN_A_STATE: Final = 3  # compacted: a state stands for it
+
+
+class Answer(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Of one entry that somebody asked for."""
+
+    position: Position
+    term: int
+    what: int  # one of the four above
+    entry: Entry | None = None  # with HAVE
+
+
+class QueryEntries(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=32):
+    """To all: these entries, each position with its term, are damaged on my disk. Who has them?"""
+
+    term: int
+    wanted: tuple[tuple[Position, int], ...]
+
+
+class AnswerEntries(Hint, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=33):
+    """What I have of them, in this term of mine."""
+
+    term: int
+    answers: tuple[Answer, ...]
+
+
 MESSAGES: Final[tuple[type[Message], ...]] = (
     RequestVote, Vote, Appended, Flushed, ReadQuery,
     AppendEntries, Heartbeat, Heard, Refused, PreVote, PreVoted, InstallSnapshot, Forward, TimeoutNow, ReadAnswer,
-    NeedState,
+    NeedState, QueryEntries, AnswerEntries,
 )

@@ -55,6 +55,8 @@ def attempt(state: State) -> None:
     if state.tickets_asked >= state.tickets or state.read_round or state.read_context:
         return
     state.read_asked_at = state.now
+    if state.leads and state.repair.pending:
+        return
     if state.leads:
         state.tickets_asked = state.tickets
         state.read_round = state.round + 1
@@ -100,7 +102,7 @@ def confirmed(state: State, tickets: int, position: Position, asked_at: Nanos) -
 def on_read_query(state: State, sender: ReplicaId, message: ReadQuery) -> None:
     """Confirmed like our own reads; one attempt a follower, its latest."""
     peer = state.peers.get(sender)
-    if not state.leads or message.term != state.term or peer is None:
+    if not state.leads or message.term != state.term or peer is None or state.repair.pending:
         return
     if holds_lease(state):
         state.out.hints.append((sender, ReadAnswer(message.context, index(state))))

@@ -41,7 +41,29 @@ class Asking(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     incarnation: int
 
 
-RECORDS: Final = (Voted, Wrote, Compacted, Asking)
+class Identified(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
+    """The identifiers of the newest entries, apart from them: so that it is known what is lost when an entry cannot be
+    read. And what the log says besides, as of now: a vote must not be forgotten either."""
+
+    term: int
+    candidate: ReplicaId
+    incarnation: int
+    base: Position
+    base_term: int
+    first: Position  # of the entries that are named
+    before: int  # the term of what lies before them; so all before them is told too, by the log matching property
+    terms: tuple[int, ...]  # up to the end of the log
+    members: tuple[tuple[Position, Members], ...]  # where entries among them change these
+
+
+class Repaired(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
+    """This entry was damaged, and here it is."""
+
+    position: Position
+    entry: Entry
+
+
+RECORDS: Final = (Voted, Wrote, Compacted, Asking, Identified, Repaired)
 MARKS: Final = ("terms entered", "logs begun by a state")
 
 

@@ -10,9 +10,10 @@ from typing import Any, ClassVar, Final
 
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Message, Record, Request, Standing
-from outvote.protocols.raft import election, membership, reads, replication, restore, snapshots
+from outvote.protocols.raft import election, membership, reads, repair, replication, restore, snapshots
 from outvote.protocols.raft.config import RaftConfig
 from outvote.protocols.raft.messages import (
+    AnswerEntries,
     Appended,
     AppendEntries,
     Flushed,
@@ -23,6 +24,7 @@ from outvote.protocols.raft.messages import (
     NeedState,
     PreVote,
     PreVoted,
+    QueryEntries,
     ReadAnswer,
     ReadQuery,
     Refused,
@@ -50,6 +52,8 @@ HANDLERS: Final[dict[type[Message], Callable[[State, ReplicaId, Any], None]]] = 
     Forward: replication.on_forward,
     InstallSnapshot: snapshots.on_install_snapshot,
     NeedState: snapshots.on_need_state,
+    QueryEntries: repair.on_query,
+    AnswerEntries: repair.on_answer,
     ReadQuery: reads.on_read_query,
     ReadAnswer: reads.on_read_answer,
 }
@@ -62,6 +66,7 @@ TIMERS: Final[dict[str, Callable[[State], None]]] = {
     "read": reads.asked_in_vain,
     "transfer": replication.give_up_transfer,
     "forward": replication.forward_all,
+    "repair": repair.ask,
 }
 
 
@@ -69,6 +74,7 @@ class RaftReplica(Core):
     """One replica of Raft (Ongaro and Ousterhout 2014). Tolerates crashes, and nothing that lies."""
 
     answers_alone: ClassVar[bool] = True
+    mends: ClassVar[bool] = True
 
     def __init__(self, me: ReplicaId, committee: Committee, config: RaftConfig) -> None:
         super().__init__(me)
@@ -148,6 +154,8 @@ class RaftReplica(Core):
         state = self.state
         if state.fetching is not None:
             note = f"fetching the state of position {state.fetching.position}"
+        elif state.repair.faulty:
+            note = f"repairing {len(state.repair.faulty)} entries of its log"
         elif state.leads:
             note = "leading"
         elif state.leader != NOBODY:
@@ -205,6 +213,7 @@ class RaftReplica(Core):
         state.beat_due = False
         if len(state.pool) and not state.leads and state.timers.deadline("forward") == NEVER:
             state.timers.set("forward", self.now + state.config.view_timeout_ns)
+        repair.identify(state)
         self.reads_at = reads.readable_from(state)
         self.reads_confirmed = state.tickets_confirmed
         self.known_at = None if state.known_at is None else (state.read_from, state.known_at)

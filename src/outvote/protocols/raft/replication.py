@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.contract import ALL, Delivery, Request
-from outvote.protocols.raft import election, membership, reads, snapshots
+from outvote.protocols.raft import election, membership, reads, repair, snapshots
 from outvote.protocols.raft.log import UNKNOWN
 from outvote.protocols.raft.messages import (
     Appended,
@@ -50,18 +50,29 @@ def lead(state: State) -> None:
     for index in range(max(state.delivered, state.log.base) + 1, state.log.last + 1):
         for request in state.log.at(index).requests:
             state.pool.mark_proposed(request)
+    state.timers.set("quorum", state.now + state.timeout_ns())
+    state.repair.pending, state.term_start = True, state.log.last + 1
+    for slot in state.repair.faulty.values():
+        slot.dont_have = {}
+    repair.begin_when_whole(state)
+    beat(state)
+
+
+def begin_term(state: State) -> None:
+    """Its log is whole."""
+    state.repair.pending = False
+    for peer in state.peers.values():
+        peer.next = peer.sent_from = min(peer.next, state.log.last + 1)
     append(state, ())
     state.term_start = state.log.last
-    state.timers.set("quorum", state.now + state.timeout_ns())
     reads.begin_again(state)
-    beat(state)
 
 
 def try_propose(state: State) -> None:
     """Cut what waits into entries. One at a time while they are small: what comes meanwhile makes the next one larger,
     and one write, one message and one acknowledgement are shared by more. Full ones follow each other."""
     config, log = state.config, state.log
-    if state.transferring != NOBODY:
+    if state.transferring != NOBODY or state.repair.pending:
         return
     depth = config.pipeline if config.pipelining else 1
     while state.pool.has_unproposed() and log.last - state.commit < config.window:
@@ -80,6 +91,7 @@ def append(state: State, requests: tuple[Request, ...], entry: Entry | None = No
     entry = entry or Entry(state.term, state.wall, requests)
     state.out.records.append(Wrote(log.last, (entry,)))
     log.write(log.last, (entry,))
+    repair.touched(state, log.last)
     membership.written(state, log.last, (entry,))
     state.out.messages.append((state.me, Flushed(state.term, log.last)))
 
@@ -94,7 +106,7 @@ def send_entries(state: State) -> None:
     """To each follower what it lacks and may have. If all are equally far it is one message, encoded once."""
     if all(peer.next > state.log.last for peer in state.peers.values()):
         return
-    if state.config.witnesses:
+    if state.config.witnesses or state.repair.faulty:
         for replica, peer in state.peers.items():
             send_to(state, replica, peer)
         return
@@ -113,7 +125,7 @@ def send_entries(state: State) -> None:
 def send_to(state: State, replica: ReplicaId, peer: Peer) -> None:
     """One follower's share, as far as the pipeline has room."""
     whole = state.config.keeps_data(replica)
-    last = state.log.last if whole else held_by_data(state)
+    last = state.whole_to if whole else min(state.whole_to, held_by_data(state))
     while peer.next <= last and has_room(state, peer):
         if peer.next <= state.log.base:
             snapshots.offer(state, replica, peer)
@@ -219,7 +231,7 @@ def deliver(state: State) -> None:
     if state.fetching is not None or state.lacks_state:
         return
     route = state.term * state.committee.n + max(state.leader, 0)
-    while state.delivered < state.commit:
+    while state.delivered < min(state.commit, state.whole_to):
         position = state.delivered + 1
         entry = state.log.at(position)
         for request in entry.requests:
@@ -242,7 +254,7 @@ def beat(state: State) -> None:
     state.beat_due = False
     if len(state.round_sent) < ROUNDS_MAX:
         state.round_sent[state.round] = state.now
-    state.out.hints.append((ALL, Heartbeat(state.term, state.commit, state.round)))
+    state.out.hints.append((ALL, Heartbeat(state.term, state.commit, state.round, state.log.term(state.commit))))
     state.timers.set("heartbeat", state.now + state.config.heartbeat_ns)
     state.timers.cancel("announce")
     for replica, peer in state.peers.items():
@@ -258,6 +270,8 @@ def beat(state: State) -> None:
 
 def on_heartbeat(state: State, sender: ReplicaId, message: Heartbeat) -> None:
     if election.hear_leader(state, sender, message.term):
+        if message.commit_term == state.log.term(message.commit) != UNKNOWN:
+            state.verified = max(state.verified, message.commit)
         commit_to(state, min(message.commit, state.verified))
         state.out.hints.append((sender, Heard(state.term, message.round)))
         snapshots.ask_for_state(state)
@@ -304,6 +318,8 @@ def on_append_entries(state: State, sender: ReplicaId, message: AppendEntries) -
     for index, entry in enumerate(entries):
         held = log.term(previous + 1 + index)
         if held == entry.term:
+            if entry.whole and previous + 1 + index in state.repair.faulty:
+                repair.fill(state, previous + 1 + index, entry)
             continue
         after, new = previous + index, entries[index:]
         if (state.lacks_state or state.fetching is not None) and len(log.entries) >= 2 * state.config.window:
@@ -311,10 +327,13 @@ def on_append_entries(state: State, sender: ReplicaId, message: AppendEntries) -
         assert after >= state.commit, "a leader that lacks what is committed"
         state.out.records.append(Wrote(after, new))
         log.write(after, new)
+        repair.touched(state, after + 1)
         membership.written(state, after + 1, new)
+        if state.repair.faulty:
+            repair.look(state)
         break
     state.verified = max(state.verified, end)
-    state.out.messages.append((sender, Appended(state.term, end)))
+    state.out.messages.append((sender, Appended(state.term, min(end, state.whole_to))))
     commit_to(state, min(message.commit, state.verified))
 
 
@@ -353,6 +372,8 @@ def hand_over(state: State, successor: ReplicaId) -> str:
         return "only the leader hands over"
     if successor == state.me:
         return "it leads already"
+    if state.repair.pending:
+        return "busy: its log is being repaired"
     if not state.members.votes(successor):
         return f"replica {successor} does not vote, so it cannot lead"
     if not state.config.keeps_data(successor):

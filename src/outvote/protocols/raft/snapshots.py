@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from outvote.core.contract import NO_STATE, Stable, Transfer
-from outvote.protocols.raft import election, membership, replication
+from outvote.protocols.raft import election, membership, repair, replication
 from outvote.protocols.raft.members import Members
 from outvote.protocols.raft.messages import Appended, InstallSnapshot, NeedState
 from outvote.protocols.raft.records import NOBODY, Compacted
@@ -89,7 +89,7 @@ def on_need_state(state: State, sender: ReplicaId, message: NeedState) -> None:
     peer.heard_at = state.now
     if state.stable >= message.position:
         offer(state, sender, peer)
-    elif not state.snapshot_wanted:
+    elif not state.snapshot_wanted and not state.repair.pending:
         state.snapshot_wanted = True
         replication.append(state, ())
 
@@ -100,14 +100,15 @@ def on_need_state(state: State, sender: ReplicaId, message: NeedState) -> None:
 def ask_for_state(state: State) -> None:
     """Again and again: sources keep their last few states only, and one that is being fetched may be gone."""
     if state.lacks_state and state.leader not in (NOBODY, state.me):
-        state.out.hints.append((state.leader, NeedState(state.term, state.log.base)))
+        state.out.hints.append((state.leader, NeedState(state.term, max(state.log.base, state.repair.state_of))))
 
 
 def on_install_snapshot(state: State, sender: ReplicaId, message: InstallSnapshot) -> None:
     if not election.hear_leader(state, sender, message.term):
         return
     position = message.position
-    if not state.lacks_state and state.log.term(position) == message.position_term and position >= state.log.base:
+    whole = not state.lacks_state and position <= state.whole_to
+    if whole and state.log.term(position) == message.position_term and position >= state.log.base:
         # Our log holds all of it: what came before is as the leader has it.
         state.verified = max(state.verified, position)
         state.out.messages.append((sender, Appended(state.term, position)))
@@ -141,6 +142,8 @@ def transferred(state: State, position: Position, digest: Digest) -> None:
     state.fetched = position
     state.out.records.append(Compacted(position, fetched.position_term, fetched.members))
     state.log.begin(position, fetched.position_term)
+    repair.touched(state, position + 1)
+    repair.look(state)
     state.base_members = fetched.members
     membership.look(state)
     state.commit = max(state.commit, position)

@@ -20,6 +20,29 @@ Role = Literal["follower", "pre-candidate", "candidate", "leader"]
 LONG_AGO: Final = -(1 << 62)  # before anything was heard of anybody
 
 
+class Slot:
+    """A damaged entry."""
+
+    __slots__ = ("asked", "compacted", "dont_have")
+
+    def __init__(self) -> None:
+        self.dont_have: dict[ReplicaId, None] = {}  # who said so, in this term
+        self.compacted = False  # somebody has only a state that stands for it
+        self.asked = 0  # how often
+
+
+class Repair:
+    """What has to be mended of the log."""
+
+    __slots__ = ("faulty", "pending", "state_of", "unidentified")
+
+    def __init__(self) -> None:
+        self.faulty: dict[Position, Slot] = {}  # in ascending order
+        self.pending = False  # elected, and the term begins when the log is whole
+        self.state_of: Position = 0  # a state of this position or later is needed, for what nobody holds as an entry
+        self.unidentified: Position | None = None  # written from here on since identifiers were
+
+
 class Peer:
     """What a leader knows of one follower."""
 
@@ -45,8 +68,7 @@ class State:
     """The paper's names stand in the comments."""
 
     def __init__(self, me: ReplicaId, committee: Committee, config: RaftConfig, out: Outbox) -> None:
-        self.me = me
-        self.committee = committee
+        self.me, self.committee = me, committee
         self.config = config
         self.out = out
         self.now: Nanos = 0
@@ -90,6 +112,7 @@ class State:
         self.read_from: Position = 0  # what has to be executed before confirmed reads are answered
         self.read_asked_at: Nanos = 0  # when the attempt under way began
         self.known_at: Nanos | None = None  # when the last attempt that was confirmed began
+        self.repair = Repair()
         self.incarnation = 0
         self.contexts = 0  # of this incarnation; 0: it has not asked yet
 
@@ -122,8 +145,13 @@ class State:
 
     @property
     def lacks_state(self) -> bool:
-        """The disk has lost the state that the log begins with."""
-        return self.keeps_data and self.log.base > self.delivered
+        """The disk has lost the state that the log begins with, or one must stand for a damaged entry."""
+        return self.keeps_data and max(self.log.base, self.repair.state_of) > self.delivered
+
+    @property
+    def whole_to(self) -> Position:
+        """Before the first damaged entry."""
+        return next(iter(self.repair.faulty)) - 1 if self.repair.faulty else self.log.last
 
     @property
     def majority_of_one(self) -> bool:

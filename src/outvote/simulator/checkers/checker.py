@@ -104,6 +104,9 @@ class Checker:
     def state_rotted(self, replica: ReplicaId, position: Position) -> None:
         """Somebody damaged states on its disk: the newest that can be read is of this position, 0 for none."""
 
+    def log_rotted(self, replica: ReplicaId) -> None:
+        """Somebody damaged the log on its disk."""
+
     def renewed(self, replica: ReplicaId, position: Position, digest: Digest, records: list[Record]) -> None:
         """A checkpoint is stable, and these are the records with which the log begins anew; told before `kept`."""
 
@@ -162,6 +165,7 @@ class Watch:
     checkpointed: list[Callable[..., None]]
     kept: list[Callable[..., None]]
     state_rotted: list[Callable[..., None]]
+    log_rotted: list[Callable[..., None]]
     renewed: list[Callable[..., None]]
     verified: list[Callable[..., None]]
     turned: list[Callable[..., None]]

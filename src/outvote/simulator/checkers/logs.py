@@ -19,6 +19,7 @@ from outvote.types import ClientId, Digest, PartyId, Position, ReplicaId
 from outvote.wire.client_messages import ReplyStatement
 
 Entry = tuple[int, Digest]  # a term, and what the entry holds
+LOST: Entry = (-2, b"")
 
 
 class WrittenLog:
@@ -40,7 +41,23 @@ class WrittenLog:
             after, entries = wrote
             missed = max(0, self.base - after)
             if not missed or missed < len(entries):
+                self._pad(after)
                 self.entries[max(0, after - self.base) :] = entries[missed:]
+        repaired = insight.repairs(record)
+        if repaired is not None and repaired[0] > self.base:
+            self._pad(repaired[0])
+            self.entries[repaired[0] - self.base - 1] = repaired[1]
+        named = insight.identifies(record)
+        if named is not None:
+            self._pad(named[0] - 1)
+            for position, term in enumerate(named[1], named[0]):
+                self._pad(position)
+                if position > self.base and self.term(position) != term:
+                    self.entries[position - self.base - 1 :] = [(term, b"")]
+
+    def _pad(self, to: Position) -> None:
+        """A record in between is lost."""
+        self.entries += [LOST] * (to - self.base - len(self.entries))
 
     def term(self, position: Position) -> int:
         if position == self.base:
@@ -69,6 +86,7 @@ class Logs(Checker):
         self._waiting: dict[ReplicaId, deque[tuple[Ticket, Record]]] = {}
         self._kept: dict[ReplicaId, Position] = {}
         self._rotted: set[ReplicaId] = set()  # whose disks have lost states: what they held they may hold no longer
+        self._log_rotted: set[ReplicaId] = set()  # whose logs were damaged: the same, and for good
         self._decided: dict[Position, Digest] = {}
         self._terms: dict[Position, set[int]] = {}  # under which terms replicas held what was decided there
         self._acknowledged: dict[Position, None] = {}
@@ -106,7 +124,7 @@ class Logs(Checker):
             held, its_before, first = self._entries.setdefault((index, term), (content, before, replica))
             if content and not held:  # a witness, which notes no content, had it first
                 self._entries[index, term] = (content, its_before, first)
-            if (held != content and held and content) or (before != its_before and -1 not in (before, its_before)):
+            if (held != content and held and content) or (before != its_before and min(before, its_before) >= 0):
                 raise Violation(
                     "log matching",
                     f"replicas {first} and {replica} hold different entries or prefixes at {index} of term {term}",
@@ -134,6 +152,9 @@ class Logs(Checker):
 
     def state_rotted(self, replica: ReplicaId, position: Position) -> None:
         self._rotted.add(replica)
+
+    def log_rotted(self, replica: ReplicaId) -> None:
+        self._log_rotted.add(replica)
 
     # ------------------------------------------------------------------ what is decided
 
@@ -164,7 +185,7 @@ class Logs(Checker):
         """Who has it on its disk, and which witnesses have noted it on theirs."""
         insight = self.scene.protocol.insight.log
         content = self._decided.get(position)
-        holders, witnesses = set(self._rotted), set[ReplicaId]()
+        holders, witnesses = self._rotted | self._log_rotted, set[ReplicaId]()
         if insight is None or content is None:
             return holders, witnesses
         terms = self._terms.setdefault(position, set())
@@ -217,7 +238,11 @@ class Logs(Checker):
     def _look(self, replica: ReplicaId, turn: Turn, insight: LogInsight) -> None:
         base, entries = insight.log_of(turn.core)
         for position, content in self._decided.items():
-            if position > base and (position > base + len(entries) or entries[position - base - 1][1] != content):
+            if position <= base:
+                continue
+            held = entries[position - base - 1][1] if position <= base + len(entries) else None
+            faulty = held == b"" and replica in self._log_rotted  # it knows which one, and asks for it
+            if held != content and not faulty:
                 raise Violation(
                     "leader completeness", f"replica {replica} leads, and its log lacks the decided position {position}"
                 )

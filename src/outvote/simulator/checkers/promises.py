@@ -46,7 +46,7 @@ class Promises(Checker):
             entitled = self._entitled[replica]
             for statement in fresh:
                 key = statement.exclusive()
-                if key is not None:
+                if key is not None and entitled.get(key, (None, 0))[0] != statement:  # once is enough
                     entitled[key] = statement, ticket
             fresh.clear()
 
