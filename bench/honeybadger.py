@@ -4,6 +4,7 @@ Four replica processes with BLS12-381 keys, TLS and the log on a memory file sys
 batch has as many operations as are outstanding. Crypto is timed in the replicas themselves, by threads' CPU time.
 
     python bench/honeybadger.py --outstanding 64 256 1024 4096 --seconds 8
+    python bench/honeybadger.py --here                 without worker processes: what share cryptography has
     python bench/honeybadger.py --profile 1024         the functions that take most of replica 0's time
 
 Beside it the protocol without a cluster: what one epoch of n replicas costs in the simulator, in messages and seconds.
@@ -31,8 +32,10 @@ from run import memory_folder
 # What a replica of this bench runs: the usual one, with each call of threshold cryptography timed, and told at its end.
 TIMED: Final = """
 import atexit, functools, json, pathlib, signal, sys, time
+from outvote.cli import serve
 from outvote.crypto import threshold
-from outvote.cli.serve import run_replica
+if HERE:
+    serve.CORES_FOR_A_WORKER = 1 << 30
 spent, calls = {}, {}
 def timed(kind, name):
     call = getattr(kind, name)
@@ -62,15 +65,18 @@ def tell():
         profiler.disable()
         profiler.dump_stats(report.with_suffix(".profile"))
 atexit.register(tell)
-run_replica(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
+serve.run_replica(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
 """
 
 
-def run(outstanding: int, seconds: float, parameters: Parameters, profiled: bool = False) -> dict[str, Any]:
-    """One fresh cluster under one load."""
+def run(
+    outstanding: int, seconds: float, parameters: Parameters, profiled: bool = False, here: bool = False
+) -> dict[str, Any]:
+    """One fresh cluster under one load. `here`: cryptography in the replicas' own processes, where it is timed."""
     folder = memory_folder()
+    serve = TIMED.replace("PROFILED", str(profiled)).replace("HERE", str(here))
     with Cluster(
-        folder, protocol="honeybadger", parameters=parameters, serve=TIMED.replace("PROFILED", str(profiled))
+        folder, protocol="honeybadger", parameters=parameters, serve=serve
     ) as cluster:
         found = measure(cluster, outstanding, seconds, 100, warm_up=3)
         found["memory_mib"] = max(cluster.memory_mib())
@@ -118,13 +124,14 @@ def main() -> None:
     parser.add_argument("--outstanding", type=int, nargs="*", default=[64, 256, 1024, 2048])
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--pipeline", type=int, default=2)
+    parser.add_argument("--here", action="store_true", help="no worker processes; tells the share of cryptography")
     parser.add_argument("--profile", type=int, default=0, metavar="OUTSTANDING")
     parser.add_argument("--simulated", type=int, nargs="*", default=[], metavar="N")
     parser.add_argument("--json", default="")
     given = parser.parse_args()
     parameters = Parameters(pipeline=given.pipeline)
     if given.profile:
-        run(given.profile, given.seconds, parameters, profiled=True)
+        run(given.profile, given.seconds, parameters, profiled=True, here=True)
         return
     found: list[dict[str, Any]] = []
     if given.simulated:
@@ -137,7 +144,7 @@ def main() -> None:
     else:
         print(f"{'outstanding':>11} {'op/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'crypto':>7} {'MiB':>6}")
         for outstanding in given.outstanding:
-            one = run(outstanding, given.seconds, parameters)
+            one = run(outstanding, given.seconds, parameters, here=given.here)
             found.append(one)
             print(f"{outstanding:>11} {one['ops_per_s']:>7,} {one['p50_ms']:>8,.0f} {one['p99_ms']:>8,.0f}"
                   f" {one['crypto_share']:>6.0%} {one['memory_mib']:>6.0f}", flush=True)

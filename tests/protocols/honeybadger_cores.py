@@ -10,7 +10,7 @@ from outvote.broadcast.reliable import Echo, Ready, Val, data_shards
 from outvote.broadcast.stand_in import Dealer, StandInCoin, StandInEncryption
 from outvote.broadcast.threshold_encryption import label_of
 from outvote.core.committee import Committee
-from outvote.core.contract import ALL, Claim, Delivery, Message, Request
+from outvote.core.contract import ALL, Claim, Delivery, Job, Message, Request
 from outvote.crypto import branches, erasure
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.keys import Drawn, Keys
@@ -33,7 +33,8 @@ class Cluster:
     """Cores without a host: messages are delivered in a drawn order, deliveries are collected."""
 
     def __init__(
-        self, n: int = 4, seed: int = 0, liars: tuple[int, ...] = (), requests: int = 8, pipeline: int = 2
+        self, n: int = 4, seed: int = 0, liars: tuple[int, ...] = (), requests: int = 8, pipeline: int = 2,
+        deferred: bool = False,
     ) -> None:
         self.n = n
         self.liars = liars
@@ -43,8 +44,9 @@ class Cluster:
         config = HoneyBadgerConfig(
             batch_requests_max=requests, checkpoint_interval=4, window=8, pipeline=pipeline
         )
+        self.systems = [StandInEncryption(self.dealer, me) for me in range(n)]
         self.keys = [
-            Keys(StandInCoin(self.dealer, me), StandInEncryption(self.dealer, me), Drawn(seed, me), b"cluster")
+            Keys(StandInCoin(self.dealer, me), self.systems[me], Drawn(seed, me), b"cluster", deferred)
             for me in range(n)
         ]
         self.cores = [HoneyBadgerReplica(me, self.committee, config, self.keys[me]) for me in range(n)]
@@ -55,6 +57,7 @@ class Cluster:
         self.delivered: list[list[Delivery]] = [[] for _ in range(n)]
         self.lies: list[list[tuple[int, str]]] = [[] for _ in range(n)]
         self.under_way: list[tuple[int, int, Message]] = []
+        self.jobs: list[tuple[int, Job]] = []  # handed out by whom, and not answered
         self.said: list[tuple[int, Message]] = []  # by whom, once however many hear it
 
     def post(self, sender: int, receiver: int, message: Message) -> None:
@@ -66,6 +69,7 @@ class Cluster:
         for receiver, message in [*out.hints, *out.messages]:
             self.said.append((me, message))
             self.post(me, receiver, message)
+        self.jobs += [(me, job) for job in out.jobs]
         self.delivered[me] += out.deliveries
         self.lies[me] += out.lies
         out.clear()
@@ -79,6 +83,16 @@ class Cluster:
             sender, receiver, message = self.under_way.pop(self.random.choice(chosen))
             self.cores[receiver].receive(sender, message, b"")
             self.collect(receiver)
+            while self.jobs and self.random.random() < 0.5:
+                self.answer(self.random.randrange(len(self.jobs)))
+            while self.jobs and not any(wanted(letter) for letter in self.under_way):
+                self.answer(self.random.randrange(len(self.jobs)))
+
+    def answer(self, index: int) -> None:
+        """A job is done."""
+        me, job = self.jobs.pop(index)
+        self.cores[me].computed(job.ticket, self.cores[me].compute(job))
+        self.collect(me)
 
     def honest(self) -> list[int]:
         return [me for me in range(self.n) if me not in self.liars]

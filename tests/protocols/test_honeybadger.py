@@ -79,8 +79,8 @@ def test_f_replicas_that_share_all_they_have_read_nothing_before_it_is_ordered(n
     assert not any(isinstance(message, Decrypting) for _, message in cluster.said)
 
     def read_by(together: range) -> bytes:
-        shares = {one: cluster.keys[one].encryption.share(label, ciphertext) for one in together}
-        return cluster.keys[n - 1].encryption.combine(label, ciphertext, shares)
+        shares = {one: cluster.systems[one].share(label, ciphertext) for one in together}
+        return cluster.systems[n - 1].combine(label, ciphertext, shares)
 
     label = label_of(b"cluster", 1, 0)
     with pytest.raises(AssertionError):  # what the stand-in says of too few

@@ -77,6 +77,12 @@ class AsynchronousSubset:
             self.agreements[proposer].receive(sender, body)
         return self._settle()
 
+    def resume(self) -> list[Line]:
+        """Something that was being worked out is known."""
+        for agreement in self.agreements:
+            agreement.resume()
+        return self._settle()
+
     def _settle(self) -> list[Line]:
         for broadcast, agreement in zip(self.broadcasts, self.agreements, strict=True):
             if broadcast.delivered is not None and not agreement.has_input:

@@ -165,6 +165,10 @@ class BinaryAgreement:
                 self._on_share(sender, body)
         self._advance()
 
+    def resume(self) -> None:
+        """Something that was being worked out is known."""
+        self._advance()
+
     def rounds_held(self) -> int:
         """How many rounds' votes are kept: the current one and ROUNDS_AHEAD more at most."""
         return len(self._rounds)
@@ -253,8 +257,10 @@ class BinaryAgreement:
             return None
         name = self._name_of(self.number)
         if not votes.said_share:
-            votes.said_share = True
-            self._lines.say(ALL, CoinShare(self.number, self._coin.share(name)))
+            share = self._coin.share(name)
+            if share is not None:
+                votes.said_share = True
+                self._lines.say(ALL, CoinShare(self.number, share))
         side = self._toss(votes, name)
         return None if side is None else (_union(fixed), side)
 
@@ -268,14 +274,21 @@ class BinaryAgreement:
         if len(votes.shares) < self._committee.weak:
             return None
         valid: dict[ReplicaId, bytes] = {}
+        open_questions = 0
         for sender in sorted(votes.shares):
             share = votes.shares[sender]
             if not share:
                 continue
-            if self._coin.verifies(name, sender, share):
+            if len(valid) + open_questions == self._committee.weak:
+                break
+            verifies = self._coin.verifies(name, sender, share)
+            if verifies is None:
+                open_questions += 1
+            elif verifies:
                 valid[sender] = share
                 if len(valid) == self._committee.weak:
-                    return toss(self._coin.combine(name, valid))
+                    signature = self._coin.combine(name, valid)
+                    return None if signature is None else toss(signature)
             else:
                 self._lines.accuse(sender, "a false share of a coin")
                 votes.shares[sender] = b""

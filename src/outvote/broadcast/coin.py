@@ -18,15 +18,16 @@ from outvote.types import ReplicaId
 
 
 class Coin(Protocol):
-    """One replica's access to the coins of a cluster."""
+    """One replica's access to the coins of a cluster. None for an answer: it is being worked out; ask again when told
+    to resume."""
 
-    def share(self, name: bytes) -> bytes:
+    def share(self, name: bytes) -> bytes | None:
         """This replica's share of the coin of that name: to be said only when the coin may be known."""
 
-    def verifies(self, name: bytes, sender: ReplicaId, share: bytes) -> bool:
+    def verifies(self, name: bytes, sender: ReplicaId, share: bytes) -> bool | None:
         """Whether that is the sender's share."""
 
-    def combine(self, name: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes:
+    def combine(self, name: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes | None:
         """The signature, of exactly f + 1 verified shares; the same whichever they are."""
 
 

@@ -31,21 +31,22 @@ SHARE_BYTES_MAX = 96
 
 
 class Cryptosystem(Protocol):
-    """One replica's access to the threshold encryption of a cluster. Labels bind cluster, epoch and proposer."""
+    """One replica's access to the threshold encryption of a cluster. Labels bind cluster, epoch and proposer. None for
+    an answer: it is being worked out; ask again when told to resume."""
 
     def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes:
         """`entropy`: 32 bytes that are used once and that nobody else knows."""
 
-    def checks(self, label: bytes, ciphertext: bytes) -> bool:
+    def checks(self, label: bytes, ciphertext: bytes) -> bool | None:
         """Whether its proof holds, for this label."""
 
-    def share(self, label: bytes, ciphertext: bytes) -> bytes:
+    def share(self, label: bytes, ciphertext: bytes) -> bytes | None:
         """This replica's share of the decryption of a ciphertext that was checked."""
 
-    def verifies(self, label: bytes, ciphertext: bytes, sender: ReplicaId, share: bytes) -> bool:
+    def verifies(self, label: bytes, ciphertext: bytes, sender: ReplicaId, share: bytes) -> bool | None:
         """Whether that is the sender's share."""
 
-    def combine(self, label: bytes, ciphertext: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes:
+    def combine(self, label: bytes, ciphertext: bytes, shares: Mapping[ReplicaId, bytes]) -> bytes | None:
         """The plaintext, of exactly f + 1 verified shares. Raises Lie if the payload is not what was proven."""
 
 
@@ -71,6 +72,7 @@ class ThresholdDecryption:
         self._ciphertext: bytes | None = None
         self._shares: dict[ReplicaId, bytes] = {}  # b"": it was false
         self._valid: dict[ReplicaId, bytes] = {}
+        self._checked = False
         self._said = False
 
     def bind(self, _body: Body) -> None:
@@ -78,15 +80,29 @@ class ThresholdDecryption:
 
     def begin(self, ciphertext: bytes) -> None:
         """The ciphertext is agreed on: from now on it may be known."""
+        if self._ciphertext is None:
+            self._ciphertext = ciphertext
+            self._go_on(ciphertext)
+
+    def resume(self) -> None:
+        """Something that was being worked out is known."""
         if self._ciphertext is not None:
-            return
-        self._ciphertext = ciphertext
-        if not self._system.checks(self._label, ciphertext):
-            self._end(None, "a ciphertext without a proof")
-            return
-        if not self._said:
-            self._said = True
-            self._lines.say(ALL, DecryptionShare(self._system.share(self._label, ciphertext)))
+            self._go_on(self._ciphertext)
+
+    def _go_on(self, ciphertext: bytes) -> None:
+        if not self._checked and not self.done:
+            holds = self._system.checks(self._label, ciphertext)
+            if holds is None:
+                return
+            if not holds:
+                self._end(None, "a ciphertext without a proof")
+                return
+            self._checked = True
+        if not self._said and not self.done:
+            share = self._system.share(self._label, ciphertext)
+            if share is not None:
+                self._said = True
+                self._lines.say(ALL, DecryptionShare(share))
         self._try_combine()
 
     def receive(self, sender: ReplicaId, body: Body) -> None:
@@ -100,24 +116,32 @@ class ThresholdDecryption:
         self._try_combine()
 
     def _try_combine(self) -> None:
-        if self._ciphertext is None or self.done:
+        if self._ciphertext is None or not self._checked or self.done:
             return
+        open_questions = 0
         for sender in sorted(self._shares):
             share = self._shares[sender]
-            if len(self._valid) < self._committee.weak and share and sender not in self._valid:
-                self._verify(sender, share, self._ciphertext)
+            wanted = self._committee.weak - len(self._valid) - open_questions
+            if wanted > 0 and share and sender not in self._valid:
+                open_questions += self._verify(sender, share, self._ciphertext)
         if len(self._valid) == self._committee.weak:
             try:
-                self._end(self._system.combine(self._label, self._ciphertext, self._valid), "")
+                plaintext = self._system.combine(self._label, self._ciphertext, self._valid)
             except Lie:
                 self._end(None, "a ciphertext whose payload does not open")
+                return
+            if plaintext is not None:
+                self._end(plaintext, "")
 
-    def _verify(self, sender: ReplicaId, share: bytes, ciphertext: bytes) -> None:
-        if self._system.verifies(self._label, ciphertext, sender, share):
+    def _verify(self, sender: ReplicaId, share: bytes, ciphertext: bytes) -> bool:
+        """Whether that is not known yet."""
+        valid = self._system.verifies(self._label, ciphertext, sender, share)
+        if valid:
             self._valid[sender] = share
-        else:
+        elif valid is not None:
             self._shares[sender] = b""
             self._lines.accuse(sender, "a false share of a decryption")
+        return valid is None
 
     def _end(self, plaintext: bytes | None, fault: str) -> None:
         self.done = True

@@ -25,6 +25,7 @@ from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
 
 CRASHES_ONLY: Final = "WARNING: this protocol tolerates crashes only. ONE LYING OR BROKEN MACHINE BREAKS IT"
+CORES_FOR_A_WORKER: Final = 2
 YOUNG_OBJECTS_MAX: Final = 10_000  # Python's default is 700
 
 
@@ -57,10 +58,11 @@ def make_node(
             f"{genesis.protocol} tolerates {entry.tolerates}, and cluster.toml says {genesis.tolerates}: "
             "make the cluster with outvote init"
         )
+    core = core_of(genesis, entry, keys)
     return Node(
         genesis,
         keys,
-        core=core_of(genesis, entry, keys),
+        core=core,
         messages=entry.messages,
         records=entry.records,
         sealing=entry.seals,
@@ -70,7 +72,15 @@ def make_node(
         sync=sync,
         listen=listen,
         voice_of=voice_of,
+        worker=worker_of(directory, replica, core),
     )
+
+
+def worker_of(directory: Path, replica: ReplicaId, core: Core) -> tuple[str, ...]:
+    """The command line of a process for what would hold up the loop, where there is such work and a core to spare."""
+    if not core.hands_out_jobs or (os.cpu_count() or 1) < CORES_FOR_A_WORKER:
+        return ()
+    return (sys.executable, "-m", "outvote.cli.worker", str(directory), str(replica))
 
 
 def core_of(genesis: Genesis, entry: Protocol, keys: PartyKeys) -> Core:

@@ -171,6 +171,16 @@ class Transfer(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 NOBODY: Final[ReplicaId] = -1
 
 
+class Job(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
+    """Work that would hold up a turn: a function of its parts and of keys alone. `Core.compute` does it, wherever the
+    host likes; the answer comes back through `Core.computed`, sooner or later, in any order."""
+
+    ticket: int
+    work: str
+    parts: tuple[bytes, ...]
+    who: ReplicaId = NOBODY
+
+
 class Standing(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):
     """Where a core stands, for people and dashboards; promises nothing."""
 
@@ -190,7 +200,8 @@ class Outbox:
     """What a turn asked for. The host drains it in this order, then clears it."""
 
     __slots__ = (
-        "deliveries", "hints", "lies", "messages", "notes", "records", "stable", "tentative", "transfers", "undo",
+        "deliveries", "hints", "jobs", "lies", "messages", "notes", "records", "stable", "tentative", "transfers",
+        "undo",
     )
 
     def __init__(self) -> None:
@@ -203,19 +214,22 @@ class Outbox:
         self.tentative: list[Delivery] = []  # the next one, to be executed before it is decided; see `undo`
         self.stable: list[Stable] = []
         self.transfers: list[Transfer] = []
+        self.jobs: list[Job] = []  # to be done outside of the turn
         self.lies: list[tuple[ReplicaId, str]] = []  # who said what no correct replica says; to be counted
 
     def waits(self) -> bool:
         """Whether there is anything to drain."""
         return bool(
             self.hints or self.records or self.notes or self.messages
-            or self.deliveries or self.tentative or self.undo or self.stable or self.transfers or self.lies
+            or self.deliveries or self.tentative or self.undo or self.stable or self.transfers or self.jobs
+            or self.lies
         )
 
     def clear(self) -> None:
         for lane in (
             self.hints, self.records, self.notes, self.messages,
-            self.deliveries, self.tentative, self.undo, self.stable, self.transfers, self.lies,
+            self.deliveries, self.tentative, self.undo, self.stable, self.transfers, self.jobs,
+            self.lies,
         ):
             if lane:
                 lane.clear()
@@ -254,6 +268,7 @@ class Core(ABC):
         # Whether a seal is its signer's: for what no message could show beforehand, such as what was encrypted. Set by
         # the host; the same answer at every replica.
         self.genuine: Callable[[Claim], bool] = _unknown
+        self.hands_out_jobs = False  # ever
         self.out = Outbox()
 
     @abstractmethod
@@ -308,6 +323,14 @@ class Core(ABC):
         """A client has asked again for the answer to what was executed at `position`: it may wait for replicas that
         nobody has told of that decision."""
         return
+
+    def computed(self, ticket: int, answer: bytes) -> None:
+        """The job of this ticket is done. Never called for one that was handed out before a restart."""
+        return
+
+    def compute(self, job: Job) -> bytes:
+        """Do a job of this core's. Pure, and beside everything else: it may run in another thread or process."""
+        raise NotImplementedError(f"this protocol hands out no jobs: {job.work}")
 
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         """Client and number of every request that waits to be executed."""

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from outvote.core.contract import Core, Message, Record, Request, Standing
+from outvote.core.contract import Core, Job, Message, Record, Request, Standing
 from outvote.types import ClientId, Digest, Nanos, Position, ReplicaId, Seal
 
 
@@ -41,6 +41,7 @@ class Patient(Core):
         super().__init__(inner.me)
         self.inner = inner
         self.out = inner.out
+        self.hands_out_jobs = inner.hands_out_jobs
         self._interval_ns = interval_ns
         self._idle_ns = idle_ns
         self._ask_at: Nanos = 0
@@ -90,6 +91,14 @@ class Patient(Core):
         self._begin()
         self.inner.executed(position, digest)
         self._settle()
+
+    def computed(self, ticket: int, answer: bytes) -> None:
+        self._begin()
+        self.inner.computed(ticket, answer)
+        self._settle()
+
+    def compute(self, job: Job) -> bytes:
+        return self.inner.compute(job)
 
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         return self.inner.waiting()

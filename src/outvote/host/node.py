@@ -21,6 +21,7 @@ from outvote.core.quorums import quorum
 from outvote.crypto.authenticators import AuthenticatorOpener, authenticator_bytes
 from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
+from outvote.host.jobs import BetweenPasses, Worker
 from outvote.host.links import Links
 from outvote.host.turn import Turn
 from outvote.host.voice import Voice
@@ -73,10 +74,12 @@ class Node:
         sync: Sync = "auto",
         listen: tuple[str, int] | None = None,
         voice_of: Callable[[Voice], Voice] | None = None,
+        worker: Sequence[str] = (),
     ) -> None:
         """`core`: of the genesis's protocol. `sealing`: whether its replicas sign what they promise. `data`: the log's
         directory, beside the keys unless given. `voice_of`: replaces the honest voice, for demonstrations with a
-        traitor. Needs a running event loop."""
+        traitor. `worker`: the command line of a process for the core's jobs; without it they are done between passes of
+        the loop. Needs a running event loop."""
         self._loop, self._surroundings = asyncio.get_running_loop(), surroundings(type(machine))
         self.journal = Journal(say, (data or keys.data) / "evidence")
         cluster = genesis.identity()
@@ -99,6 +102,7 @@ class Node:
             listen=listen,
             ceiling=DurableCeiling((data or keys.data) / CEILING_NAME, say),
         )
+        self._worker = Worker(worker, core, self._computed, say) if worker else None
         executor = Executor(machine)
         self._disk = DirectoryDisk(
             data or keys.data, cluster, keys.party, sync=sync, post=self._post, report=say, nodes=executor.stored
@@ -115,6 +119,7 @@ class Node:
             disk=self._disk,
             clock=HostClock(),
             observer=self.journal,
+            jobs=self._worker or BetweenPasses(core, self._computed),
         )
         self.finished: asyncio.Future[None] = self._loop.create_future()
         self._scheduled = self._open = False
@@ -126,9 +131,13 @@ class Node:
         """Recover from the disk, then listen. Raises Mistake, Rot or BrokenStorage, each with a sentence."""
         try:
             self.turn.recover()
+            if self._worker is not None:
+                await self._worker.start()
             await self._links.start()
         except BaseException:
             await self._links.stop()
+            if self._worker is not None:
+                await self._worker.stop()
             self._disk.close()
             raise
         self._open = True
@@ -142,6 +151,8 @@ class Node:
         if self._timer is not None:
             self._timer.cancel()
         await self._links.stop()
+        if self._worker is not None:
+            await self._worker.stop()
         if was_open:
             try:
                 self._disk.close()
@@ -189,6 +200,10 @@ class Node:
         del self._paused[client]
         if self._open:
             self._links.resume(client)
+
+    def _computed(self, ticket: int, answer: bytes) -> None:
+        self.turn.computed(ticket, answer)
+        self._poke()
 
     def _post(self, action: Callable[[], None]) -> None:
         """From the disk's thread to ours."""

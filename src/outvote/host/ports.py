@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from outvote.core.contract import Claim, Struct
+from outvote.core.contract import Claim, Job, Struct
 from outvote.types import ClientId, Nanos, PartyId, Position, ReplicaId, Seal
 from outvote.wire.client_messages import ToClient
 
@@ -44,6 +44,14 @@ class Opener(Protocol):
 
     def opens_here(self, claim: Claim) -> bool:
         """Whether this replica may be sure of it, though others may not: by its own entry in an authenticator."""
+        ...
+
+
+class Jobs(Protocol):
+    """Does what would hold up a turn."""
+
+    def begin(self, job: Job) -> None:
+        """Have `Core.compute` do it, beside the turn; then give the answer to `Turn.computed`, and run the turn."""
         ...
 
 

@@ -3,7 +3,7 @@
 Gather inputs, call the core, drain its outbox in a fixed order:
 
     hints -> records and notes to the disk -> messages parked until that is durable -> deliveries to the executor
-    -> stable checkpoints -> transfers -> lies
+    -> stable checkpoints -> transfers -> jobs -> lies
 
 Kept: no promise leaves before every record handed over with it or earlier is durable; a replica receives its own
 promise no sooner than others could; and what the core has not admitted costs no signature check.
@@ -14,7 +14,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-from outvote.core.contract import ALL, NO_STATE, Claim, Core, Delivery, Lost, Message, Outbox, Record, Request
+from outvote.core.contract import (
+    ALL,
+    NO_STATE,
+    Claim,
+    Core,
+    Delivery,
+    Job,
+    Lost,
+    Message,
+    Outbox,
+    Record,
+    Request,
+)
 from outvote.errors import Lie
 from outvote.host.budgets import (
     FORGERIES_BURST,
@@ -25,7 +37,7 @@ from outvote.host.budgets import (
 )
 from outvote.host.keeping import Keeping
 from outvote.host.orders import Orders
-from outvote.host.ports import Clock, Observer, Opener
+from outvote.host.ports import Clock, Jobs, Observer, Opener
 from outvote.host.reads import Reads
 from outvote.host.restoring import TRANSFER_KINDS, Restoring
 from outvote.host.tentative import Tentative
@@ -73,7 +85,9 @@ class Turn:
         disk: Disk,
         clock: Clock,
         observer: Observer,
+        jobs: Jobs | None = None,
     ) -> None:
+        """`jobs`: without it they are done at once, within the turn."""
         self.core = core
         self.executor = executor
         self.me = core.me
@@ -86,6 +100,8 @@ class Turn:
         self._disk = disk
         self._clock = clock
         self._observer = observer
+        self._jobs = jobs
+        self._computed: deque[tuple[int, bytes]] = deque()  # of jobs that the core has handed out
         self._witness = Witness(observer)
         self._orders = Orders(core, frozenset((core.me, *voice.others)), opener, observer)
         self._server = Server()
@@ -250,7 +266,7 @@ class Turn:
             self._drain()
         if self._parked or self._unsaid:
             self._release()
-        while self._own or self._inbox or self._requests or (self._digests and self._may_vouch()):
+        while self._own or self._inbox or self._requests or self._computed or (self._digests and self._may_vouch()):
             if len(self._parked) >= PARKED_MESSAGES_MAX:
                 break
             self._take_inputs()
@@ -278,6 +294,8 @@ class Turn:
         while self._own:
             message, seal = self._own.popleft()
             core.receive(self.me, message, seal)
+        while self._computed:
+            core.computed(*self._computed.popleft())
         while self._digests and self._may_vouch():
             core.executed(*self._digests.popleft())
         if self._inbox:
@@ -350,6 +368,10 @@ class Turn:
 
     # ------------------------------------------------------------------ the outbox
 
+    def computed(self, ticket: int, answer: bytes) -> None:
+        """A job is done. The host runs the turn then."""
+        self._computed.append((ticket, answer))
+
     def _drain(self) -> None:
         if self.core.out.waits():
             self._empty(self.core.out)
@@ -387,9 +409,17 @@ class Turn:
             self._keep(stable.position, stable.digest)
         for transfer in out.transfers:
             self._restoring.begin(transfer, self._keeping.known(self.executor.saved), self.core.now)
+        self._begin(out.jobs)
         for party, text in out.lies:
             self._observer.lie(party, "protocol", text)
         out.clear()
+
+    def _begin(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            if self._jobs is not None:
+                self._jobs.begin(job)
+            else:
+                self.computed(job.ticket, self.core.compute(job))
 
     def _release(self) -> None:
         """Let go of the promises whose records are durable, in order; our own copies become inputs."""

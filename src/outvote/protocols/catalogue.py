@@ -318,7 +318,8 @@ def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[s
     """With keys dealt from a seed, for simulated clusters: stand-ins, or with `real_threshold` those of BLS12-381."""
     seed = parameters.get("dealer_seed", 0)
     keys = _keys_of_a_seed if parameters.get("real_threshold") else _stand_in_keys
-    return _honeybadger(me, committee, parameters, keys(me, committee, seed))
+    given = keys(me, committee, seed)._replace(deferred=bool(parameters.get("deferred")))
+    return _honeybadger(me, committee, parameters, given)
 
 
 def _make_honeybadger_with(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from outvote.core.contract import Claim, Delivery, Lost, Request, Struct
+from outvote.core.contract import Claim, Core, Delivery, Job, Lost, Request, Struct
 from outvote.errors import BrokenStorage, Lie, Rot
 from outvote.host.client_gate import refusal_reason
 from outvote.host.turn import Turn
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from outvote.simulator.world import World
 
 
+JOBS_TAKE_MS = (0, 0, 1, 3, 10)
 PAUSED_INPUTS_MAX = 10_000  # some megabytes: what kernels buffer for a process
 
 
@@ -147,6 +148,20 @@ class CrashingDisk(SimulatedDisk):
                 told(self.replica.me, position)
 
 
+class SimulatedJobs:
+    """Answers come after a while of their own, in any order; those of a process that is gone never do."""
+
+    def __init__(self, replica: SimulatedReplica, core: Core) -> None:
+        self._replica = replica
+        self._core = core
+        self._chance = replica.world.chance(replica.place, "jobs")
+
+    def begin(self, job: Job) -> None:
+        answer = self._core.compute(job)
+        delay = self._chance.choice(JOBS_TAKE_MS) * MILLISECOND
+        self._replica.world.after(delay, partial(self._replica.computed, self._core, job.ticket, answer))
+
+
 class SimulatedReplica:
     """Implements the Network and Observer ports for its own turn. `place` is where it is, `me` whose key it holds."""
 
@@ -198,6 +213,7 @@ class SimulatedReplica:
         self.turn = Turn(
             core, WatchedExecutor(self), protocol=world.protocol.name, codec=world.codec, records=world.records,
             voice=voice, opener=WatchedOpener(self), disk=self.disk, clock=self.clock, observer=self,
+            jobs=SimulatedJobs(self, core),
         )
         self.disk.on_durable = self.poke
         if self.honest:
@@ -230,6 +246,14 @@ class SimulatedReplica:
         for hear in waiting:
             hear()
         self.poke()
+
+    def computed(self, core: Core, ticket: int, answer: bytes) -> None:
+        """A job is done, if the process that began it is still there."""
+        if self.turn is not None and self.turn.core is core:
+            if self._waits(partial(self.computed, core, ticket, answer)):
+                return
+            self.turn.computed(ticket, answer)
+            self.poke()
 
     def _waits(self, hear: Callable[[], None]) -> bool:
         """Whether an input has to wait. Sockets hold so many; what comes beyond is lost."""

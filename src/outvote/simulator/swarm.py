@@ -82,7 +82,8 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
 def _with_threshold(plan: Plan) -> Plan:
     """The dealer's keys are stand-ins but for every 20th seed: an epoch takes a second of pairings then, so it does a
     few operations only, in batches."""
-    parameters = {**plan.parameters, "dealer_seed": plan.seed}
+    deferred = Random(f"{plan.seed} jobs").randrange(2)  # cryptography as jobs, or within the turn
+    parameters = {**plan.parameters, "dealer_seed": plan.seed, "deferred": deferred}
     if plan.seed % REAL_THRESHOLD_EVERY != 13:
         return plan.but(parameters=parameters)
     each = max(1, min(plan.operations_each, REAL_THRESHOLD_OPERATIONS // plan.clients))

@@ -78,7 +78,9 @@ def coin_released_before_conf(patch: pytest.MonkeyPatch) -> None:
         collect(self, votes)
         if votes.said_conf and not votes.said_share:
             votes.said_share = True
-            self._lines.say(-1, CoinShare(self.number, self._coin.share(self._name_of(self.number))))
+            share = self._coin.share(self._name_of(self.number))
+            assert share is not None
+            self._lines.say(-1, CoinShare(self.number, share))
 
     patch.setattr(BinaryAgreement, "_collect", collecting)
 
@@ -148,7 +150,8 @@ def coin_shares_unverified(patch: pytest.MonkeyPatch) -> None:
         if len(votes.shares) < self._committee.weak:
             return None
         first = dict(sorted(votes.shares.items())[: self._committee.weak])
-        return toss(self._coin.combine(name, first))
+        signature = self._coin.combine(name, first)
+        return None if signature is None else toss(signature)
 
     patch.setattr(BinaryAgreement, "_toss", credulous)
 
@@ -179,8 +182,9 @@ def output_without_waiting_for_broadcasts(patch: pytest.MonkeyPatch) -> None:
 
 
 def decryption_shares_unverified(patch: pytest.MonkeyPatch) -> None:
-    def verify(self: ThresholdDecryption, sender: ReplicaId, share: bytes, _ciphertext: bytes) -> None:
+    def verify(self: ThresholdDecryption, sender: ReplicaId, share: bytes, _ciphertext: bytes) -> bool:
         self._valid[sender] = share
+        return False
 
     patch.setattr(ThresholdDecryption, "_verify", verify)
 

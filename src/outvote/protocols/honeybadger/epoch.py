@@ -10,12 +10,13 @@ from functools import partial
 from typing import NamedTuple
 
 from outvote.broadcast.asynchronous_subset import AGREEING, AsynchronousSubset, Line
-from outvote.broadcast.coin import coin_name
+from outvote.broadcast.coin import Coin, coin_name
 from outvote.broadcast.component import Body, Lines
 from outvote.broadcast.reliable import Echo, Ready, Val, largest_shard
-from outvote.broadcast.threshold_encryption import DecryptionShare, ThresholdDecryption, label_of
+from outvote.broadcast.threshold_encryption import Cryptosystem, DecryptionShare, ThresholdDecryption, label_of
 from outvote.core.committee import Committee
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.jobs import Answers, DeferredCoin, DeferredEncryption, Desk, Question
 from outvote.protocols.honeybadger.keys import Keys
 from outvote.protocols.honeybadger.messages import Agreeing, Broadcasting, Decrypting, Working
 from outvote.types import Position, ReplicaId
@@ -32,9 +33,14 @@ class Epoch:
     """One replica's part in one epoch. `opened` maps accepted proposers, in order, to plaintexts or None."""
 
     def __init__(
-        self, number: Position, me: ReplicaId, committee: Committee, keys: Keys, config: HoneyBadgerConfig
+        self, number: Position, me: ReplicaId, committee: Committee, keys: Keys, config: HoneyBadgerConfig, desk: Desk
     ) -> None:
         self.number = number
+        self.answers = Answers(desk, number)
+        coin: Coin = DeferredCoin(self.answers, me) if keys.deferred else keys.coin
+        system: Cryptosystem = keys.encryption
+        if keys.deferred:
+            system = DeferredEncryption(self.answers, me, keys.encryption)
         self.opened: dict[ReplicaId, bytes | None] | None = None
         self.proposed = False
         self.faults: list[tuple[ReplicaId, str]] = []
@@ -42,10 +48,10 @@ class Epoch:
         self._keys = keys
         largest = largest_shard(config.ciphertext_bytes_max(), committee)
         name_of = partial(coin_name, keys.cluster, number)
-        self.subset = AsynchronousSubset(me, committee, keys.coin, name_of, largest)
+        self.subset = AsynchronousSubset(me, committee, coin, name_of, largest)
         self._lines = [Lines() for _ in range(committee.n)]
         self._decryptions = [
-            ThresholdDecryption(proposer, committee, self._lines[proposer], keys.encryption, self.label(proposer))
+            ThresholdDecryption(proposer, committee, self._lines[proposer], system, self.label(proposer))
             for proposer in range(committee.n)
         ]
 
@@ -75,6 +81,14 @@ class Epoch:
             self._decryptions[message.proposer].receive(sender, message.body)
             return self._settle([])
         return self._settle(self.subset.receive(sender, message.proposer, message.body))
+
+    def learn(self, question: Question, answer: bytes) -> list[Words]:
+        """A job is done."""
+        self.answers.learn(question, answer)
+        lines = self.subset.resume()
+        for decryption in self._decryptions:
+            decryption.resume()
+        return self._settle(lines)
 
     def _settle(self, lines: list[Line]) -> list[Words]:
         accepted = self.subset.output

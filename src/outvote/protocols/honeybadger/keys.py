@@ -48,6 +48,7 @@ class Keys(NamedTuple):
     encryption: Cryptosystem
     entropy: Entropy
     cluster: bytes  # bound into the names of coins and the labels of ciphertexts
+    deferred: bool = False  # worked out as jobs, outside of the turn
 
 
 class Given(NamedTuple):
@@ -67,4 +68,4 @@ def real_keys(me: ReplicaId, committee: Committee, given: Given) -> Keys:
     public = threshold.public_of(committee.weak, given.public, given.verification)
     own = threshold.Keys(public, me, given.secret)
     coin, encryption = threshold.ThresholdCoin(own), threshold.ThresholdEncryption(own)
-    return Keys(coin, encryption, Derived(given.secret), given.cluster)
+    return Keys(coin, encryption, Derived(given.secret), given.cluster, deferred=True)

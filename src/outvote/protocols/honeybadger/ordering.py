@@ -36,6 +36,17 @@ def on_working(state: State, sender: ReplicaId, message: Working) -> None:
     say(state, epoch, epoch.receive(sender, message))
 
 
+def on_computed(state: State, ticket: int, answer: bytes) -> None:
+    """A job is done; its epoch may be over."""
+    asked = state.desk.take(ticket)
+    if asked is None:
+        return
+    number, question = asked
+    epoch = state.epochs.get(number)
+    if epoch is not None:
+        say(state, epoch, epoch.learn(question, answer))
+
+
 def say(state: State, epoch: Epoch, words: list[Words]) -> None:
     """Recorded first; kept, to be said again."""
     for one in words:

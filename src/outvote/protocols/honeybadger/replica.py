@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
-from outvote.core.contract import NOBODY, Message, Record, Request, Standing
+from outvote.core.contract import NOBODY, Job, Message, Record, Request, Standing
 from outvote.core.patience import Timeless
-from outvote.protocols.honeybadger import catch_up, checkpoint, ordering, restore
+from outvote.protocols.honeybadger import catch_up, checkpoint, jobs, ordering, restore
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.keys import Keys
 from outvote.protocols.honeybadger.messages import (
@@ -36,6 +36,7 @@ class HoneyBadgerReplica(Timeless):
 
     def __init__(self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, keys: Keys) -> None:
         super().__init__(me)
+        self.hands_out_jobs = keys.deferred
         self.state = State(me, committee, config.validated(), keys, self.out)
 
     def restore(self, position: Position, digest: Digest, records: Sequence[Record]) -> None:
@@ -95,6 +96,14 @@ class HoneyBadgerReplica(Timeless):
     def executed(self, position: Position, digest: Digest) -> None:
         checkpoint.executed(self.state, position, digest)
         self._settle()
+
+    def computed(self, ticket: int, answer: bytes) -> None:
+        ordering.on_computed(self.state, ticket, answer)
+        self._settle()
+
+    def compute(self, job: Job) -> bytes:
+        keys = self.state.keys
+        return jobs.compute(keys.coin, keys.encryption, job)
 
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         return [request.key for request in self.state.pool.waiting()]

@@ -9,6 +9,7 @@ from outvote.core.request_pool import RequestPool
 from outvote.core.tally import Tally
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.epoch import Epoch, Words
+from outvote.protocols.honeybadger.jobs import Desk
 from outvote.protocols.honeybadger.keys import Keys
 from outvote.protocols.honeybadger.messages import Batch
 from outvote.types import Digest, Nanos, Position, ReplicaId
@@ -45,6 +46,7 @@ class State:
         self.stored: Position = 0
 
         self.pool = RequestPool()
+        self.desk = Desk(out)
 
     @property
     def low(self) -> Position:
@@ -62,5 +64,7 @@ class State:
     def epoch(self, number: Position) -> Epoch:
         found = self.epochs.get(number)
         if found is None:
-            found = self.epochs[number] = Epoch(number, self.me, self.committee, self.keys, self.config)
+            found = self.epochs[number] = Epoch(
+                number, self.me, self.committee, self.keys, self.config, self.desk
+            )
         return found
