@@ -56,6 +56,11 @@ def signatures_of(genesis: Genesis, seal_domain: bytes) -> Ed25519Opener:
     return Ed25519Opener(seal_domain, genesis.public_keys(), genesis.parameters.window * (quorum(genesis.n) + 1))
 
 
+def request_seal_bytes(genesis: Genesis) -> tuple[int, ...]:
+    """How long clients' seals may be: signatures, and authenticators where the form has them."""
+    return (SEAL_BYTES, authenticator_bytes(genesis.n)) if genesis.form == "authenticators" else (SEAL_BYTES,)
+
+
 class Node:
     """Start, serve, stop. `finished` ends with the error that stopped the replica, or with None after `stop`."""
 
@@ -96,9 +101,7 @@ class Node:
             on_replica_frame=self._on_replica_frame,
             on_client_message=self._on_client_message,
             client_keys=authenticators,
-            request_seal_bytes=(SEAL_BYTES,)
-            if authenticators is None
-            else (SEAL_BYTES, authenticator_bytes(genesis.n)),
+            request_seal_bytes=request_seal_bytes(genesis),
             listen=listen,
             ceiling=DurableCeiling((data or keys.data) / CEILING_NAME, say),
         )
