@@ -91,7 +91,7 @@ class Node:
         seal_domain = domain(cluster, genesis.epoch)
         codec = Codec((*messages, *TRANSFER_MESSAGES), genesis.epoch, sealing)
         signatures = signatures_of(genesis, seal_domain)
-        authenticators: AuthenticatorOpener | None = None
+        authenticators = None
         if genesis.form == "authenticators":
             authenticators = AuthenticatorOpener(keys.party, genesis.n, seal_domain, signatures)
         self._links = Links(
@@ -114,8 +114,7 @@ class Node:
         voice = Voice(keys.party, genesis.n, Ed25519Sealer(seal_domain, keys.signing), codec, self._links)
         self.turn = Turn(
             core, executor,
-            protocol=genesis.entry,
-            codec=codec,
+            protocol=genesis.entry, codec=codec,
             records=RecordCodec(records),
             voice=voice_of(voice) if voice_of is not None else voice,
             opener=authenticators or signatures,
