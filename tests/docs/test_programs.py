@@ -18,7 +18,7 @@ DOCUMENTS: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _BLOCK: Final = re.compile(
     r"(?:^<!-- (?P<mark>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
 )
-_COMMAND: Final = re.compile(r"\boutvote ([a-z]+)((?: --[a-z-]+)?)")
+_COMMAND: Final = re.compile(r"\boutvote ([a-z][a-z-]*[a-z])((?: --[a-z-]+)?)")
 CONSOLE: Final = "console"
 WITH_CLUSTER: Final = "console, with a cluster of counter:Counter"
 
