@@ -76,9 +76,12 @@ class RealCluster:
         self.directory = directory
         self.n = replicas
         self.ports = free_ports(replicas)
-        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
-        outvote("init", directory, "--hosts", hosts, *options)
+        self.make(*options)
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def make(self, *options: str) -> None:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        outvote("init", self.directory, "--hosts", hosts, *options)
 
     def __enter__(self) -> RealCluster:
         for replica in range(self.n):

@@ -16,7 +16,7 @@ from outvote.cli.main import run_command
 
 COMMANDS = (
     "demo", "init", "run", "up", "get", "put", "delete", "cas", "list", "call", "verify", "status", "quorum",
-    "check", "simulate", "replay", "generals", "advise",
+    "check", "simulate", "replay", "generals", "advise", "keys",
 )  # fmt: skip
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import signal
+import stat
 import sys
 from pathlib import Path
 
 import pytest
-from real_cluster import RealCluster
+from real_cluster import RealCluster, wait_until
 
 from outvote.cli.main import run_command
 from outvote.client.aio import Client
+from outvote.configuration.files import load_replica_keys
 from outvote.machines.key_value import KeyValueStore
 
 OPTIONS = ("--protocol", "honeybadger", "--set", "checkpoint_interval=2", "--set", "window=4")
@@ -27,10 +30,22 @@ async def put(directory: Path, first: int, end: int) -> list[str]:
         return [(await store.get(f"key{number}")).value for number in range(end)]
 
 
+class OwnKeys(RealCluster):
+    """Every replica made its own keys, and they make the threshold keys together."""
+
+    def make(self, *options: str) -> None:
+        for replica, port in enumerate(self.ports):
+            address = f"127.0.0.1:{port}"
+            offer = ("keys", "offer", self.directory, "--replica", replica, "--host", address, *options[:2])
+            assert run_command([str(one) for one in offer]) == 0
+        offers = [f"--offer={self.directory / f'replica-{replica}.offer.toml'}" for replica in range(self.n)]
+        assert run_command(["init", str(self.directory), *offers, *options]) == 0
+
+
 @pytest.mark.processes
-def test_one_is_killed_and_comes_back(tmp_path: Path) -> None:
+def test_one_is_killed_while_keys_are_made_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("py_arkworks_bls12381")
-    with RealCluster(tmp_path / "cluster", *OPTIONS) as cluster:
+    with OwnKeys(tmp_path / "cluster", *OPTIONS) as cluster:
         cluster.end(1, signal.SIGKILL)
         values = asyncio.run(put(cluster.directory, 0, 2))  # beyond a checkpoint: the one that comes back is told of it
         cluster.launch(1)
@@ -40,9 +55,35 @@ def test_one_is_killed_and_comes_back(tmp_path: Path) -> None:
         told = cluster.status()
         assert (told["reachable"], told["quorum"], told["disagreements"]) == (4, 3, [])
         assert [replica["role"] for replica in told["replicas"]] == ["proposer"] * 4
+        wait_until((cluster.directory / "replica-1" / "threshold.transcript").exists, "replica 1 has the keys too")
+    capsys.readouterr()
+    check_transcripts(cluster.directory, capsys)
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+def check_transcripts(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All replicas tell of the same keys; a changed transcript, and one of another cluster, are found out."""
+    paths = [directory / f"replica-{replica}" / "threshold.transcript" for replica in range(4)]
+    assert "PRIVATE" not in (directory / "cluster.toml").read_text()
+    verify = ["keys", "verify", "--json", "-C", str(directory)]
+    keys = set()
+    for path in paths:
+        assert run_command([*verify, str(path)]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert told["valid"]
+        assert (len(told["dealers"]) >= 3, len(told["confirmed_by"])) == (True, 3)
+        keys.add(told["public_key"])
+    assert len(keys) == 1
+    raw = paths[0].read_bytes()
+    at = raw.rindex(b"\xc4\x40") + 10  # within the last seal
+    paths[0].write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+    assert run_command([*verify, str(paths[0])]) == 1
+    assert "is not its own" in json.loads(capsys.readouterr().out)["reason"]
+    paths[0].write_bytes(raw[:-1])
+    assert "it is no transcript" in told_of(capsys, *verify, paths[0])
+    assert "threshold.transcript: it cannot be read" in told_of(capsys, *verify, directory / "threshold.transcript")
+
+
+def told_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     assert run_command([str(argument) for argument in arguments]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1
@@ -55,12 +96,13 @@ def test_another_replicas_secret_is_refused(tmp_path: Path, capsys: pytest.Captu
     assert run_command(["init", str(directory), "--protocol", "honeybadger"]) == 0
     capsys.readouterr()
     shutil.copy(directory / "replica-1" / "threshold.key", directory / "replica-0")
-    said = told(capsys, "run", directory, "--replica", "0")
+    said = told_of(capsys, "run", directory, "--replica", "0")
     assert "the threshold secret of replica 0 does not belong to its public key" in said
     toml = directory / "cluster.toml"
     text = toml.read_text()
     toml.write_text(text[: text.index("[threshold]")])
-    assert "honeybadger needs threshold keys; cluster.toml has none" in told(capsys, "run", directory, "--replica", "0")
+    said = told_of(capsys, "run", directory, "--replica", "0")
+    assert "honeybadger needs threshold keys; cluster.toml has none" in said
 
 
 def test_a_missing_library_is_one_sentence(
@@ -69,6 +111,51 @@ def test_a_missing_library_is_one_sentence(
     monkeypatch.setitem(sys.modules, "py_arkworks_bls12381", None)
     monkeypatch.delitem(sys.modules, "outvote.crypto.threshold", raising=False)
     monkeypatch.delattr("outvote.crypto.threshold", raising=False)
-    said = told(capsys, "init", tmp_path / "cluster", "--protocol", "honeybadger")
+    said = told_of(capsys, "init", tmp_path / "cluster", "--protocol", "honeybadger")
     assert "pip install 'outvote[threshold]'" in said
     assert not (tmp_path / "cluster").exists()
+
+
+def test_offers_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("py_arkworks_bls12381")
+    paths = []
+    for replica in range(4):
+        own = tmp_path / f"machine-{replica}"
+        offer = ("keys", "offer", str(own), "--replica", str(replica), "--host", "h", "--protocol", "honeybadger")
+        assert run_command(list(offer)) == 0
+        assert "fingerprint, to be compared" in capsys.readouterr().out
+        paths.append(own / f"replica-{replica}.offer.toml")
+        assert stat.S_IMODE((own / f"replica-{replica}" / "threshold.key").stat().st_mode) == 0o600
+    cluster = tmp_path / "cluster"
+
+    def refused(offers: list[Path], *options: str, protocol: str = "honeybadger") -> str:
+        given = [f"--offer={path}" for path in offers]
+        said = told_of(capsys, "init", cluster, "--protocol", protocol, *given, *options)
+        assert not cluster.exists()
+        return said
+
+    assert "of the replicas 0, 1, 3: one of each is needed" in refused([paths[0], paths[1], paths[3]])
+    assert "leave --hosts and --replicas away" in refused(paths, "--replicas", "4")
+    assert "leave --threshold-keys away" in refused(paths, "--threshold-keys", "dealt")
+    assert "pbft has no threshold keys" in refused(paths, "--threshold-keys", "generated", protocol="pbft")
+    assert "choose dealt or generated" in refused([], "--threshold-keys", "found")
+    text = paths[2].read_text()
+    registration = text[text.index('registration = "') + 16 :][:288]
+    for changed, sentence in (
+        (text.replace(registration, ""), "replica 2 has registered for none"),
+        (text.replace(registration, registration[:96] + registration[:192]), "threshold key of replica 2 is"),
+        (text.replace(registration, "ab"), "threshold.registrations of replica 2 is no key"),
+        (text.replace('host = "h"', 'host = "a b"'), "is neither a name nor an address"),
+        (text + "strange = 1", "is no replica's offer"),
+        ("= nonsense", "is not TOML"),
+    ):
+        paths[2].write_text(changed)
+        assert sentence in refused(paths)
+    paths[2].write_text(text)
+    assert run_command(["init", str(cluster), "--protocol", "honeybadger", *(f"--offer={path}" for path in paths)]) == 0
+    said = capsys.readouterr().out
+    assert "copy cluster.toml into the directory that holds replica-0/, replica-1/" in said
+    assert not (cluster / "replica-0").exists()
+    shutil.copy(cluster / "cluster.toml", tmp_path / "machine-2")
+    assert load_replica_keys(tmp_path / "machine-2", 2).threshold is not None
+    assert "there is no transcript" not in told_of(capsys, "keys", "verify", "-C", cluster)

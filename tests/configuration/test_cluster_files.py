@@ -244,7 +244,9 @@ def test_keys_of_somebody_else_are_refused(copy: Path) -> None:
 
 def test_threshold_keys_are_dealt_written_and_read_back(tmp_path: Path) -> None:
     pytest.importorskip("py_arkworks_bls12381")
-    made = create_cluster(tmp_path / "c", name="c", machine="m:M", replicas=4, protocol="honeybadger", deals=True)
+    made = create_cluster(
+        tmp_path / "c", name="c", machine="m:M", replicas=4, protocol="honeybadger", threshold_keys="dealt"
+    )
     genesis = load_genesis(tmp_path / "c")
     assert genesis == made
     assert genesis.threshold is not None

@@ -17,8 +17,8 @@ from outvote.core.patience import Patient
 from outvote.crypto.dealings import Ceremony, register
 from outvote.errors import Lie, Mistake
 from outvote.protocols.catalogue import HONEYBADGER_FOUNDING
-from outvote.protocols.honeybadger.foundation import Confirm, Transcript, transcript_from_bytes, verify
-from outvote.protocols.honeybadger.founding import FoundingReplica, ceremony_of
+from outvote.protocols.honeybadger.foundation import Confirm, Transcript, ceremony_of, transcript_from_bytes, verify
+from outvote.protocols.honeybadger.founding import FoundingReplica
 from outvote.protocols.honeybadger.keys import Drawn
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.swarm import draw

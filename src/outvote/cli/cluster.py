@@ -18,13 +18,16 @@ from outvote.cli import endings
 from outvote.cli.serve import run_replica
 from outvote.configuration.files import (
     CLUSTER_FILE,
+    ThresholdKeys,
     client_directory,
     create_cluster,
     load_genesis,
+    load_offers,
     replica_directory,
 )
 from outvote.configuration.genesis import Genesis, Parameters, channel_named, entry_name, form_named
 from outvote.configuration.machine_class import load_machine
+from outvote.configuration.offers import Offer
 from outvote.core.committee import Committee
 from outvote.core.quorums import REPLICAS_MAX
 from outvote.errors import Mistake, OutvoteError
@@ -52,9 +55,15 @@ def init_cluster(
     settings: Sequence[str],
     form: str = "signatures",
     channel: str = "tls",
+    threshold_keys: str | None = None,
+    offers: Sequence[Path] = (),
 ) -> int:
     """Make the files and print who gets which. Raises Mistake."""
     listed = [host.strip() for host in hosts.split(",")] if hosts is not None else None
+    if offers:
+        if listed is not None or replicas is not None:
+            raise Mistake("the offers say how many replicas there are, and where: leave --hosts and --replicas away")
+        replicas = len(offers)
     genesis = create(
         directory,
         machine=machine,
@@ -68,6 +77,8 @@ def init_cluster(
         flags=flags_from(settings, protocol),
         form=form,
         channel=channel,
+        threshold_keys=threshold_keys,
+        offers=load_offers(offers),
     )
     print("\n".join(_next_steps(directory, genesis)))
     return endings.DONE
@@ -87,6 +98,8 @@ def create(
     form: str = "signatures",
     channel: str = "tls",
     flags: Mapping[str, int] | None = None,
+    threshold_keys: str | None = None,
+    offers: Sequence[Offer] = (),
 ) -> Genesis:
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
@@ -105,8 +118,28 @@ def create(
         channel=channel_named(channel),
         tolerates=entry.tolerates,
         flags=flags,
-        deals=entry.deals,
+        threshold_keys=threshold_keys_named(threshold_keys, entry, offers),
+        offers=offers,
     )
+
+
+def threshold_keys_named(wanted: str | None, entry: Protocol, offers: Sequence[Offer] = ()) -> ThresholdKeys:
+    """How they come to be; none where the protocol has none. Raises Mistake for what cannot be."""
+    if not entry.deals:
+        if wanted is not None:
+            raise Mistake(f"{entry.name} has no threshold keys: leave --threshold-keys away")
+        return "none"
+    if wanted not in (None, "dealt", "generated"):
+        raise Mistake(f"there are no threshold keys {wanted!r}: choose dealt or generated")
+    if not offers:
+        return "generated" if wanted == "generated" else "dealt"
+    lacking = [one.entry.id for one in offers if not one.registration]
+    if wanted == "dealt" or lacking:
+        raise Mistake(
+            f"replicas that make their own keys make the threshold keys together: "
+            f"{'leave --threshold-keys away' if wanted == 'dealt' else f'replica {lacking[0]} has registered for none'}"
+        )
+    return "generated"
 
 
 def fitted(parameters: Parameters, entry: Protocol) -> Parameters:
@@ -184,6 +217,13 @@ def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
     ]
     if genesis.channel == "plain":
         lines.append(PLAIN_WARNING)
+    threshold = genesis.threshold
+    if threshold is not None:
+        lines.append(
+            "threshold keys: the replicas make them together when they first run" if threshold.registrations
+            else "threshold keys: dealt here, so who reads this directory now can decrypt everything; with"
+            " --threshold-keys generated the replicas make them together"
+        )  # fmt: skip
     folders: dict[str, list[int]] = {}
     for replica in genesis.replicas:
         folders.setdefault(replica.host, []).append(replica.id)
@@ -194,8 +234,12 @@ def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
         lines += [f"  outvote run {where} --replica {replica.id}" for replica in genesis.replicas]
     else:
         for host, numbers in folders.items():
-            private = ", ".join(f"{replica_directory(directory, number).name}/" for number in numbers)
-            lines += ["", f"{host}: copy {CLUSTER_FILE} and {private} into one directory, then there:"]
+            private = [replica_directory(directory, number) for number in numbers]
+            names = ", ".join(f"{folder.name}/" for folder in private)
+            copy = f"copy {CLUSTER_FILE} and {names} into one directory"
+            if not any(folder.is_dir() for folder in private):
+                copy = f"copy {CLUSTER_FILE} into the directory that holds {names}"
+            lines += ["", f"{host}: {copy}, then there:"]
             lines += [f"  outvote run DIRECTORY --replica {number}" for number in numbers]
     folders_of_clients = ", ".join(f"{client_directory(directory, c.name).name}/" for c in genesis.clients)
     lines += [

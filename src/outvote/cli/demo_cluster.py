@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from outvote.cli.cluster import fitted
+from outvote.cli.cluster import fitted, threshold_keys_named
 from outvote.cli.traitor import NOW
 from outvote.configuration.files import create_cluster
 from outvote.configuration.genesis import ChannelKind, Form, Genesis, Parameters
@@ -123,7 +123,7 @@ class DemoCluster:
             channel=channel,
             protocol=protocol,
             tolerates=protocol_named(protocol).tolerates,
-            deals=protocol_named(protocol).deals,
+            threshold_keys=threshold_keys_named(None, protocol_named(protocol)),
             flags=flags,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from outvote.cli import advise_command, bench_command, endings, generals_command, orders_command
+from outvote.cli import advise_command, bench_command, endings, generals_command, keys_command, orders_command
 from outvote.cli.options import (
     DIRECTORY,
     AsJson,
@@ -24,6 +24,7 @@ from outvote.cli.options import (
     ProtocolName,
     ReceiptFile,
     Replicas,
+    ThresholdKeys,
     Timeout,
     Value,
     Workers,
@@ -100,6 +101,11 @@ def init(
             "--set", metavar="NAME=NUMBER", help="A parameter, as view_timeout_ms=500; may be repeated."
         ),
     ] = None,
+    threshold_keys: ThresholdKeys = None,
+    offer: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Of a replica that made its own keys: outvote keys offer. Repeated."),
+    ] = None,
 ) -> int:
     """Make the keys and the configuration of a new cluster."""
     from outvote.cli.cluster import DEFAULT_MACHINE, init_cluster
@@ -116,6 +122,8 @@ def init(
         settings=settings or (),
         form=form or "signatures",
         channel=channel or "tls",
+        threshold_keys=threshold_keys,
+        offers=offer or (),
     )
 
 
@@ -190,11 +198,14 @@ def up(
     recovery_bound: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="A restart that takes longer is an alert. Default: 60.")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(metavar="NAME", help="pbft, or raft: crashes, no lies.")] = None,
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="pbft, honeybadger, or raft: crashes, no lies.")
+    ] = None,
+    threshold_keys: ThresholdKeys = None,
 ) -> int:
     """Run a whole cluster on this machine; made if DIR does not exist, continued if it does."""
     from outvote.cli.supervise import up as run_all
-    return run_all(directory, replicas, machine, form, channel, rejuvenate, recovery_bound, protocol)
+    return run_all(directory, replicas, machine, form, channel, rejuvenate, recovery_bound, protocol, threshold_keys)
 
 
 @app.command(rich_help_panel=_USE, epilog="Example: outvote get greeting --json")
@@ -509,6 +520,7 @@ def replay(
 
 
 app.add_typer(bench_command.app, name="bench", rich_help_panel=_TEST)
+app.add_typer(keys_command.app, name="keys", rich_help_panel=_RUN)
 app.add_typer(generals_command.app, name="generals", rich_help_panel=_DECIDE)
 orders_command.add_to(app, _RUN)
 app.command(rich_help_panel=_DECIDE, epilog=advise_command.EPILOG)(advise_command.advise)

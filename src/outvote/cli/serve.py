@@ -12,14 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from outvote.configuration.files import PartyKeys, load_genesis, load_replica_keys
+from outvote.cli.keys import keep_transcript
+from outvote.configuration.files import PartyKeys, load_genesis, load_replica_keys, replica_directory
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import machine_of
 from outvote.core.contract import Core
 from outvote.errors import Mistake
 from outvote.host.node import Node
 from outvote.host.voice import Voice
-from outvote.protocols.catalogue import Protocol, protocol
+from outvote.protocols.catalogue import Protocol, founding_variant, protocol
 from outvote.protocols.honeybadger.keys import Given
 from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
@@ -52,7 +53,7 @@ def make_node(
     """A node from a cluster's directory. Raises Mistake; needs a running event loop."""
     genesis = load_genesis(directory)
     keys = load_replica_keys(directory, replica, genesis)
-    entry = protocol(genesis.entry)
+    entry = entry_of(genesis)
     if entry.tolerates != genesis.tolerates:
         raise Mistake(
             f"{genesis.protocol} tolerates {entry.tolerates}, and cluster.toml says {genesis.tolerates}: "
@@ -83,6 +84,12 @@ def worker_of(directory: Path, replica: ReplicaId, core: Core) -> tuple[str, ...
     return (sys.executable, "-m", "outvote.cli.worker", str(directory), str(replica))
 
 
+def entry_of(genesis: Genesis) -> Protocol:
+    """The protocol; where its replicas make threshold keys first, the variant that does so. Raises Mistake."""
+    makes_keys = genesis.threshold is not None and bool(genesis.threshold.registrations)
+    return founding_variant(genesis.entry) if makes_keys else protocol(genesis.entry)
+
+
 def core_of(genesis: Genesis, entry: Protocol, keys: PartyKeys) -> Core:
     """Raises Mistake."""
     names = [name for name in genesis.parameters.__struct_fields__ if name != "reads"]  # which clients need, no core
@@ -91,8 +98,9 @@ def core_of(genesis: Genesis, entry: Protocol, keys: PartyKeys) -> Core:
         return entry.make(keys.party, genesis.committee(), parameters)
     if genesis.threshold is None or keys.threshold is None:
         raise Mistake(f"{entry.name} needs threshold keys; cluster.toml has none: make the cluster with outvote init")
-    public, verification = genesis.threshold.key(), genesis.threshold.verification_keys()
-    given = Given(genesis.identity(), public, verification, keys.threshold.secret)
+    threshold = genesis.threshold
+    public, verification, registered = threshold.key(), threshold.verification_keys(), threshold.registered()
+    given = Given(genesis.identity(), public, verification, keys.threshold.secret, registered)
     return entry.make_with(keys.party, genesis.committee(), parameters, given)
 
 
@@ -142,6 +150,9 @@ def run_replica(directory: Path, replica: ReplicaId, *, data: Path | None = None
     say = say_to_stderr(replica)
 
     def ready(node: Node) -> None:
+        if entry_of(load_genesis(directory)) is not protocol(node.turn.protocol):
+            folder = replica_directory(directory, replica)
+            keep_transcript(node.turn.core, folder, say)
         standing = node.turn.core.standing()
         host, port = load_genesis(directory).addresses()[replica]
         say(f"serving at {host}:{port}, process {os.getpid()}; view {standing.view}, position {standing.position}")

@@ -61,6 +61,7 @@ _LAST_PORT: Final = 60_000
 def up(
     directory: Path, replicas: int | None, machine: str | None, form: str | None = None, channel: str | None = None,
     rejuvenate_s: float | None = None, recovery_bound_s: float | None = None, protocol: str | None = None,
+    threshold_keys: str | None = None,
 ) -> int:
     """Create the cluster if there is none, run it until Ctrl-C or SIGTERM. Raises Mistake."""
     if rejuvenate_s is None and recovery_bound_s is not None:
@@ -70,7 +71,7 @@ def up(
         check_times(default_replicas(protocol or "pbft") if replicas is None else replicas, rejuvenate_s, bound_s)
     existing = (directory / CLUSTER_FILE).exists()
     make = _existing if existing else _fresh
-    genesis = make(directory, replicas, machine, form, channel, protocol)
+    genesis = make(directory, replicas, machine, form, channel, protocol, threshold_keys)
     if genesis.tolerates == "crashes":
         print(CRASHES_ONLY, file=sys.stderr)
     if genesis.channel == "plain":
@@ -88,7 +89,7 @@ def up(
 
 def _existing(
     directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None,
-    protocol: str | None,
+    protocol: str | None, threshold_keys: str | None,
 ) -> Genesis:
     genesis = load_genesis(directory)
     advice = "leave the option away, or name another directory"
@@ -101,13 +102,15 @@ def _existing(
     ):
         if wanted is not None and wanted != there:
             raise Mistake(f'the cluster in {directory} has {name} = "{there}", not "{wanted}": {advice}')
+    if threshold_keys is not None:
+        raise Mistake(f"the cluster in {directory} has been made already: {advice}")
     load_machine(genesis.machine)
     return genesis
 
 
 def _fresh(
     directory: Path, replicas: int | None, machine: str | None, form: str | None, channel: str | None,
-    protocol: str | None,
+    protocol: str | None, threshold_keys: str | None,
 ) -> Genesis:
     protocol = protocol or "pbft"
     count = default_replicas(protocol, form or "signatures") if replicas is None else replicas
@@ -115,6 +118,7 @@ def _fresh(
     return create(
         directory, machine=machine or DEFAULT_MACHINE, replicas=count, hosts=hosts,
         form=form or "signatures", channel=channel or "tls", protocol=protocol,
+        threshold_keys=threshold_keys,
     )
 
 

@@ -115,11 +115,16 @@ class ReplicaEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit
     machine: str = ""
 
 
-class ThresholdEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The public half of threshold keys, in hexadecimal: points of BLS12-381. A client needs none of it."""
+class ThresholdEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The public half of threshold keys, in hexadecimal: points of BLS12-381. A client needs none of it.
 
-    public_key: str
-    verification: tuple[str, ...]  # each replica's own
+    Either a dealer has made the keys, or the replicas make them when they first run; then this is what each of them has
+    registered for that.
+    """
+
+    public_key: str = ""
+    verification: tuple[str, ...] = ()  # each replica's own
+    registrations: tuple[str, ...] = ()  # each replica's: a key to encrypt shares to, and a proof of its possession
 
     def key(self) -> bytes:
         return bytes.fromhex(self.public_key)
@@ -127,13 +132,27 @@ class ThresholdEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def verification_keys(self) -> tuple[bytes, ...]:
         return tuple(map(bytes.fromhex, self.verification))
 
+    def registered(self) -> tuple[bytes, ...]:
+        return tuple(map(bytes.fromhex, self.registrations))
+
     def check(self, replicas: int) -> None:
         """Raises Mistake. Whether they are points is looked at where the library for it is: by replicas."""
-        if len(self.verification) != replicas:
-            raise Mistake(f"threshold.verification needs a key a replica, {replicas}, not {len(self.verification)}")
-        _check_digits("threshold.public_key", self.public_key, THRESHOLD_KEY_BYTES)
-        for number, text in enumerate(self.verification):
-            _check_digits(f"threshold.verification of replica {number}", text, THRESHOLD_VERIFICATION_BYTES)
+        if bool(self.registrations) == bool(self.public_key or self.verification):
+            raise Mistake("threshold has either registrations, or public_key and verification")
+        if self.public_key:
+            _check_digits("threshold.public_key", self.public_key, THRESHOLD_KEY_BYTES)
+        for name, keys, size in (
+            ("verification", self.verification, THRESHOLD_VERIFICATION_BYTES),
+            ("registrations", self.registrations, THRESHOLD_KEY_BYTES + THRESHOLD_VERIFICATION_BYTES),
+        ):
+            if bool(self.public_key) == (name == "verification") and len(keys) != replicas:
+                raise Mistake(f"threshold.{name} needs a key a replica, {replicas}, not {len(keys)}")
+            for number, text in enumerate(keys):
+                _check_digits(f"threshold.{name} of replica {number}", text, size)
+
+    def values(self) -> tuple[object, ...]:
+        """For the cluster's identity."""
+        return ("threshold", self.key(), self.verification_keys(), self.registered())
 
 
 class ClientEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -220,11 +239,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (self.form, self.channel, self.session_key_seconds),
             *((self.tolerates,) if self.tolerates != "lies" else ()),
             *((sorted(self.flags.items()),) if self.flags else ()),
-            *(
-                (("threshold", self.threshold.key(), self.threshold.verification_keys()),)
-                if self.threshold is not None
-                else ()
-            ),
+            *((self.threshold.values(),) if self.threshold is not None else ()),
         )
         return sha256(msgspec.msgpack.encode(values)).digest()
 
@@ -250,15 +265,7 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(self.clients) > CLIENTS_MAX:
             raise Mistake(f"a cluster has at most {CLIENTS_MAX} clients, not {len(self.clients)}")
         for replica in self.replicas:
-            whose = f"replica {replica.id}"
-            if not _HOST.fullmatch(replica.host):
-                raise Mistake(f"the host of {whose}, {replica.host!r}, is neither a name nor an address")
-            _between(f"the port of {whose}", replica.port, 1, 65_535, "TCP ports are 16 bits")
-            if replica.machine and not _MACHINE.fullmatch(replica.machine):
-                raise Mistake(
-                    f"the machine of {whose}, {replica.machine!r}, names no class: write it as \"package.module:Class\""
-                )
-            _check_keys(whose, replica.public_key, replica.certificate)
+            check_entry(replica)
         for client in self.clients:
             _check_name(f"client {client.id}", client.name)
             _between("the id of a client", client.id, FIRST_CLIENT, LAST_CLIENT, "smaller ones are replicas'")
@@ -277,6 +284,25 @@ class Genesis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _distinct("certificate", (party.certificate for party in parties))
 
 
+def check_entry(replica: ReplicaEntry) -> None:
+    """Raises Mistake with the first thing that is wrong in one replica's entry."""
+    whose = f"replica {replica.id}"
+    if not _HOST.fullmatch(replica.host):
+        raise Mistake(f"the host of {whose}, {replica.host!r}, is neither a name nor an address")
+    _between(f"the port of {whose}", replica.port, 1, 65_535, "TCP ports are 16 bits")
+    if replica.machine and not _MACHINE.fullmatch(replica.machine):
+        raise Mistake(
+            f"the machine of {whose}, {replica.machine!r}, names no class: write it as \"package.module:Class\""
+        )
+    _check_keys(whose, replica.public_key, replica.certificate)
+
+
+def check_registration(replica: ReplicaId, text: str) -> None:
+    """Raises Mistake unless it has the form of one."""
+    size = THRESHOLD_KEY_BYTES + THRESHOLD_VERIFICATION_BYTES
+    _check_digits(f"threshold.registrations of replica {replica}", text, size)
+
+
 def genesis_from_toml(text: str, source: str = "cluster.toml") -> Genesis:
     """Read and check. `source` opens the sentence of the Mistake that is raised for anything wrong."""
     try:
@@ -285,7 +311,7 @@ def genesis_from_toml(text: str, source: str = "cluster.toml") -> Genesis:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Mistake(f"{source} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise Mistake(f"{source} does not describe a cluster: {_in_words(str(error))}") from None
+        raise Mistake(f"{source} does not describe a cluster: {in_words(str(error))}") from None
     except Mistake as error:
         raise Mistake(f"{source}: {error}") from None
     return genesis
@@ -353,7 +379,7 @@ def _distinct(what: str, values: Iterable[str]) -> None:
         seen[value] = None
 
 
-def _in_words(text: str) -> str:
+def in_words(text: str) -> str:
     """msgspec's "... - at `$.replicas[0].port`" as "replicas[0].port: ..."."""
     reason, at, place = text.partition(" - at `$.")
     return f"at {place.rstrip('`')}: {reason}" if at else reason

@@ -449,3 +449,10 @@ def protocol(name: str) -> Protocol:
     if found is None:
         raise Mistake(f"there is no protocol {name!r}: choose one of {', '.join(sorted(PROTOCOLS))}")
     return found
+
+
+def founding_variant(name: str) -> Protocol:
+    """The same protocol where its replicas make threshold keys first. Raises Mistake if it has none."""
+    if name not in FOUNDING:
+        raise Mistake(f"{protocol(name).name} has no threshold keys: make the cluster anew with outvote init")
+    return FOUNDING[name]

@@ -105,6 +105,16 @@ def sealed_enough(transcript: Transcript, committee: Committee) -> bool:
     ]
 
 
+def ceremony_of(cluster: bytes, committee: Committee, registrations: tuple[bytes, ...]) -> Ceremony:
+    """The one that founds this cluster. Raises Mistake if it is too large for it, if a registration is wrong, or where
+    the library for threshold keys is not installed."""
+    from outvote.crypto.dealings import Ceremony, Terms  # noqa: PLC0415 - an extra, and heavy
+
+    if committee.n > GENERATING_MAX:
+        raise Mistake(f"replicas make threshold keys together up to {GENERATING_MAX} of them, not {committee.n}")
+    return Ceremony(Terms(b"founding" + cluster, committee.weak, registrations, committee.n))
+
+
 def verify(
     ceremony: Ceremony, committee: Committee, transcript: Transcript, opens: Callable[[Claim], bool]
 ) -> Outcome:

@@ -25,20 +25,20 @@ from outvote.broadcast.asynchronous_subset import BROADCASTING
 from outvote.broadcast.key_generation import STAGES, Agreed, KeyGeneration, Said
 from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Message, Record, Standing
-from outvote.crypto.dealings import Ceremony, Terms, dealing_bytes_max, value_for, verdict_bytes_max
+from outvote.crypto.dealings import Ceremony, dealing_bytes_max, value_for, verdict_bytes_max
 from outvote.crypto.threshold import Keys as ThresholdKeys
 from outvote.crypto.threshold import ThresholdCoin, ThresholdEncryption, possesses
-from outvote.errors import Lie, Mistake
+from outvote.errors import Lie
 from outvote.protocols.honeybadger import records
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.foundation import (
-    GENERATING_MAX,
     Confirm,
     Foundation,
     Founded,
     Help,
     Outcome,
     Transcript,
+    ceremony_of,
     possession_name,
     sealed_enough,
     understood,
@@ -52,13 +52,6 @@ WITHOUT_KEYS: Position = -2  # as LACKING tells it
 WITHOUT_SHARE: Position = -1
 FIRST_EPOCH: Position = -1  # of the two stages; no batch has it
 _HELP_BYTES_MAX = 48 + 32 + 16
-
-
-def ceremony_of(cluster: bytes, committee: Committee, registrations: tuple[bytes, ...]) -> Ceremony:
-    """The one that founds this cluster. Raises Mistake if it is too large for it, or if a registration is wrong."""
-    if committee.n > GENERATING_MAX:
-        raise Mistake(f"replicas make threshold keys together up to {GENERATING_MAX} of them, not {committee.n}")
-    return Ceremony(Terms(b"founding" + cluster, committee.weak, registrations, committee.n))
 
 
 class Mine:
