@@ -75,7 +75,7 @@ class Cluster:
             base_port=free_port_block(n), form=form, channel=channel, clients=clients,
             protocol=protocol, tolerates=entry.tolerates, flags=flags,
             parameters=msgspec.structs.replace(parameters or Parameters(), **dict.fromkeys(entry.lacks, False)),
-            deals=entry.deals,
+            threshold_keys="dealt" if entry.deals else "none",
         )
         self.processes = [
             subprocess.Popen(
