@@ -14,9 +14,13 @@ import pytest
 from real_cluster import RealCluster, wait_until
 
 from outvote.cli.main import run_command
+from outvote.cli.serve import core_of, entry_of
+from outvote.cli.worker import KeysThatWereMade
 from outvote.client.aio import Client
-from outvote.configuration.files import load_replica_keys
+from outvote.configuration.files import load_genesis, load_replica_keys
+from outvote.core.contract import Job
 from outvote.machines.key_value import KeyValueStore
+from outvote.protocols.honeybadger.jobs import COIN_SHARE, COIN_VERIFY
 
 OPTIONS = ("--protocol", "honeybadger", "--set", "checkpoint_interval=2", "--set", "window=4")
 
@@ -56,6 +60,7 @@ def test_one_is_killed_while_keys_are_made_and_comes_back(tmp_path: Path, capsys
         assert (told["reachable"], told["quorum"], told["disagreements"]) == (4, 3, [])
         assert [replica["role"] for replica in told["replicas"]] == ["proposer"] * 4
         wait_until((cluster.directory / "replica-1" / "threshold.transcript").exists, "replica 1 has the keys too")
+        assert [one for one in range(4) if "process for jobs has ended" in cluster.said(one)] == []
     capsys.readouterr()
     check_transcripts(cluster.directory, capsys)
 
@@ -73,6 +78,7 @@ def check_transcripts(directory: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert (len(told["dealers"]) >= 3, len(told["confirmed_by"])) == (True, 3)
         keys.add(told["public_key"])
     assert len(keys) == 1
+    check_workers(directory)
     raw = paths[0].read_bytes()
     at = raw.rindex(b"\xc4\x40") + 10  # within the last seal
     paths[0].write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
@@ -81,6 +87,17 @@ def check_transcripts(directory: Path, capsys: pytest.CaptureFixture[str]) -> No
     paths[0].write_bytes(raw[:-1])
     assert "it is no transcript" in told_of(capsys, *verify, paths[0])
     assert "threshold.transcript: it cannot be read" in told_of(capsys, *verify, directory / "threshold.transcript")
+
+
+def check_workers(directory: Path) -> None:
+    """Processes for jobs come to the same keys, from the replica's own file and the transcript."""
+    genesis = load_genesis(directory)
+    folders = {one: directory / f"replica-{one}" for one in (0, 3)}
+    cores = {one: core_of(genesis, entry_of(genesis), load_replica_keys(directory, one, genesis)) for one in folders}
+    workers = {one: KeysThatWereMade(cores[one], folder) for one, folder in folders.items()}
+    share = workers[3].compute(Job(1, COIN_SHARE, (b"name",)))
+    assert workers[0].compute(Job(2, COIN_VERIFY, (b"name", share), 3)) == b"\1"
+    assert workers[0].compute(Job(3, COIN_VERIFY, (b"name", share), 1)) == b""
 
 
 def told_of(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

@@ -28,7 +28,7 @@ class Core:
             sys.stdout.buffer.write(b"\\xff" * 100)
             sys.stdout.buffer.flush()
         return job.parts[0][::-1]
-work(Core(), sys.stdin.buffer, sys.stdout.buffer)
+work(Core().compute, sys.stdin.buffer, sys.stdout.buffer)
 """
 
 

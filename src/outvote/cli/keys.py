@@ -49,11 +49,7 @@ def verify(file: Path | None, directory: Path, as_json: bool) -> int:
     if threshold is None or not threshold.registrations:
         how = "has no threshold keys" if threshold is None else "got its threshold keys from a dealer"
         raise Mistake(f"the cluster {genesis.name} {how}: there is no transcript to verify")
-    path = file or _found(directory)
-    try:
-        transcript = transcript_from_bytes(_read(path))
-    except Mistake as error:
-        raise Mistake(f"{path}: {error}") from None
+    transcript = transcript_from_file(file or _found(directory))
     cluster = genesis.identity()
     opener = Ed25519Opener(domain(cluster, genesis.epoch), genesis.public_keys(), genesis.n)
     committee = genesis.committee()
@@ -74,6 +70,14 @@ def verify(file: Path | None, directory: Path, as_json: bool) -> int:
         print(f"valid: threshold keys of {genesis.name}, dealt by replicas {_listed(outcome.qualified)}, confirmed by "
               f"{_listed(confirmed)}\n  public key {key}")  # fmt: skip
     return endings.DONE
+
+
+def transcript_from_file(path: Path) -> Transcript:
+    """Raises Mistake if it is none."""
+    try:
+        return transcript_from_bytes(_read(path))
+    except Mistake as error:
+        raise Mistake(f"{path}: {error}") from None
 
 
 def _listed(replicas: list[ReplicaId]) -> str:

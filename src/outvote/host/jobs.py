@@ -135,14 +135,14 @@ def _kill(process: Process) -> None:
         process.kill()
 
 
-def work(core: Core, source: IO[bytes], sink: IO[bytes]) -> None:
-    """The worker's side: until its input ends."""
+def work(compute: Callable[[Job], bytes], source: IO[bytes], sink: IO[bytes]) -> None:
+    """The worker's side: until its input ends. `compute`: a core's."""
     while True:
         head = source.read(LENGTH_BYTES)
         if len(head) < LENGTH_BYTES:
             return
         job = _decode_job(source.read(int.from_bytes(head, "big")))
-        sink.write(_frame(Answer(job.ticket, core.compute(job))))
+        sink.write(_frame(Answer(job.ticket, compute(job))))
         sink.flush()
 
 

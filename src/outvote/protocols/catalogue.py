@@ -410,7 +410,8 @@ def _make_founding_with(
     from outvote.protocols.honeybadger.founding import FoundingReplica  # noqa: PLC0415 - an extra, and heavy
 
     config, interval_ns = _honeybadger_config(parameters)
-    return Patient(FoundingReplica(me, committee, config, given), interval_ns, 10 * interval_ns)
+    deferred = bool(parameters.get("deferred", True))
+    return Patient(FoundingReplica(me, committee, config, given, deferred), interval_ns, 10 * interval_ns)
 
 
 def _make_founding(me: ReplicaId, committee: Committee, parameters: Mapping[str, int]) -> Patient:

@@ -72,10 +72,12 @@ class Mine:
 class FoundingReplica(HoneyBadgerReplica):
     """`transcript` is complete once the cluster is founded."""
 
-    def __init__(self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, given: Given) -> None:
+    def __init__(
+        self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, given: Given, deferred: bool
+    ) -> None:
         self._mine = Mine(ceremony_of(given.cluster, committee, given.registrations), me, given.secret)
         self._late = Late()
-        keys = Keys(LateCoin(self._late), LateEncryption(self._late), Derived(given.secret), given.cluster)
+        keys = Keys(LateCoin(self._late), LateEncryption(self._late), Derived(given.secret), given.cluster, deferred)
         super().__init__(me, committee, config, keys)
         terms = self._mine.ceremony.terms
         sizes = dealing_bytes_max(terms.threshold, committee.n), verdict_bytes_max(committee.n)
