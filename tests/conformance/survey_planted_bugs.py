@@ -87,8 +87,8 @@ def document(found: Mapping[str, Survey]) -> str:
         "must notice. A bug counts as killed when a run breaks an invariant with it and holds without it.", "",
         f"Runs until the kill in {BATCHES} batches of fresh seeds, of at most {BUDGET_RUNS} runs each (the budget);"
         " `-` is a batch that", "did not find it. *No.* is the number in the project's list of bugs to plant. A seed is"
-        " another run once the swarm draws", "anything new, so these are the numbers of the day of the survey; that each bug"
-        " is found today is what the tests show.", "",
+        " another run once the swarm draws", "anything new, so these are the numbers of the day of the survey;"
+        " that each bug is found today is what the tests show.", "",
         "| Bug | No. | What it turns off | Killed by | Runs in each batch | Median |", "|---|---|---|---|---|---|",
     ]
     for bug in SWARM:
