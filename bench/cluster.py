@@ -101,8 +101,10 @@ class Cluster:
         return [round(psutil.Process(process.pid).memory_info().rss / 2**20, 1) for process in self.processes]
 
     def cpu_s(self) -> float:
-        """CPU seconds of all replicas together."""
-        return sum(sum(psutil.Process(process.pid).cpu_times()[:2]) for process in self.processes)
+        """CPU seconds of all replicas together, and of processes that they have started."""
+        replicas = [psutil.Process(process.pid) for process in self.processes]
+        workers = [worker for replica in replicas for worker in replica.children()]
+        return sum(sum(one.cpu_times()[:2]) for one in (*replicas, *workers))
 
 
 def measure(

@@ -1,7 +1,7 @@
 """HoneyBadger on a real cluster: operations a second against the batch, and where the CPU time goes.
 
 Four replica processes with BLS12-381 keys, TLS and the log on a memory file system; closed loops of one client, so a
-batch has as many operations as are outstanding. Crypto is timed in the replicas themselves, by threads' CPU time.
+batch has as many operations as are outstanding. What cryptography takes is its calls, counted, times what one costs.
 
     python bench/honeybadger.py --outstanding 64 256 1024 4096 --seconds 8
     python bench/honeybadger.py --here                 without worker processes: what share cryptography has
@@ -18,6 +18,7 @@ import argparse
 import json
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,30 +30,28 @@ from outvote.simulator.world import World
 from outvote.types import MILLISECOND, NEVER, SECOND
 from run import memory_folder
 
-# What a replica of this bench runs: the usual one, with each call of threshold cryptography timed, and told at its end.
-TIMED: Final = """
-import atexit, functools, json, pathlib, signal, sys, time
+# What a replica of this bench runs: the usual one; its calls of threshold cryptography are counted and told at its end.
+# (To time each would take a system call or two more, and on some machines those cost as much as a pairing.)
+COUNTED: Final = """
+import atexit, functools, json, pathlib, sys, time
 from outvote.cli import serve
 from outvote.crypto import threshold
 if HERE:
     serve.CORES_FOR_A_WORKER = 1 << 30
-spent, calls = {}, {}
-def timed(kind, name):
+calls = {}
+def count(kind, name, key):
     call = getattr(kind, name)
-    key = kind.__name__.removeprefix("Threshold").lower() + " " + name
     @functools.wraps(call)
-    def timing(*arguments):
-        began = time.thread_time()
-        try:
-            return call(*arguments)
-        finally:
-            spent[key] = spent.get(key, 0.0) + time.thread_time() - began
-            calls[key] = calls.get(key, 0) + 1
-    setattr(kind, name, timing)
-for name in ("share", "verifies", "combine"):
-    timed(threshold.ThresholdCoin, name)
-for name in ("encrypt", "checks", "share", "verifies", "combine"):
-    timed(threshold.ThresholdEncryption, name)
+    def counting(*arguments):
+        calls[key] = calls.get(key, 0) + 1
+        return call(*arguments)
+    setattr(kind, name, counting)
+count(threshold.Keys, "right", "verify a share")
+count(threshold.ThresholdCoin, "share", "share of a coin")
+count(threshold.ThresholdCoin, "combine", "combine a coin")
+count(threshold.ThresholdEncryption, "encrypt", "encrypt")
+count(threshold.ThresholdEncryption, "share", "check a proof, share")
+count(threshold.ThresholdEncryption, "combine", "open")
 report = pathlib.Path(sys.argv[1]).parent / f"crypto-{sys.argv[2]}.json"
 profiler = None
 if PROFILED and sys.argv[2] == "0":
@@ -60,7 +59,7 @@ if PROFILED and sys.argv[2] == "0":
     profiler = cProfile.Profile()
     profiler.enable()
 def tell():
-    report.write_text(json.dumps({"spent": spent, "calls": calls, "cpu": time.process_time()}))
+    report.write_text(json.dumps({"calls": calls, "cpu": time.process_time()}))
     if profiler:
         profiler.disable()
         profiler.dump_stats(report.with_suffix(".profile"))
@@ -69,12 +68,40 @@ serve.run_replica(pathlib.Path(sys.argv[1]), int(sys.argv[2]))
 """
 
 
+def unit_costs_s(batch_bytes: int = 10_000) -> dict[str, float]:
+    """CPU seconds of each call, on this machine, now."""
+    from outvote.crypto import threshold
+
+    public, secrets = threshold.deal(4, 2, bytes(threshold.SECRET_BYTES))
+    keys = [threshold.Keys(public, me, secrets[me]) for me in range(4)]
+    coins = [threshold.ThresholdCoin(one) for one in keys]
+    systems = [threshold.ThresholdEncryption(one) for one in keys]
+    ciphertext = systems[0].encrypt(b"label", bytes(batch_bytes), bytes(32))
+    shares = {one: coins[one].share(b"name") for one in (0, 1)}
+    opening = {one: systems[one].share(b"label", ciphertext) for one in (0, 1)}
+    calls: dict[str, Callable[[int], object]] = {
+        "verify a share": lambda _: coins[0].verifies(b"name", 1, shares[1]),
+        "share of a coin": lambda turn: coins[0].share(b"name %d" % turn),
+        "combine a coin": lambda _: coins[0].combine(b"name", shares),
+        "encrypt": lambda _: systems[0].encrypt(b"label", bytes(batch_bytes), bytes(32)),
+        "check a proof, share": lambda _: threshold.ThresholdEncryption(keys[0]).share(b"label", ciphertext),
+        "open": lambda _: systems[0].combine(b"label", ciphertext, opening),
+    }
+    found = {}
+    for name, call in calls.items():
+        began = time.process_time()
+        for turn in range(40):
+            call(turn)
+        found[name] = (time.process_time() - began) / 40
+    return found
+
+
 def run(
     outstanding: int, seconds: float, parameters: Parameters, profiled: bool = False, here: bool = False
 ) -> dict[str, Any]:
-    """One fresh cluster under one load. `here`: cryptography in the replicas' own processes, where it is timed."""
+    """One fresh cluster under one load. `here`: cryptography in the replicas' own processes, where it is counted."""
     folder = memory_folder()
-    serve = TIMED.replace("PROFILED", str(profiled)).replace("HERE", str(here))
+    serve = COUNTED.replace("PROFILED", str(profiled)).replace("HERE", str(here))
     with Cluster(
         folder, protocol="honeybadger", parameters=parameters, serve=serve
     ) as cluster:
@@ -90,13 +117,12 @@ def run(
 
             profile = cluster.directory.parent / "crypto-0.profile"
             pstats.Stats(str(profile)).sort_stats("tottime").print_stats(30)
-    cpu = sum(one["cpu"] for one in told)
-    crypto = sum(sum(one["spent"].values()) for one in told)
-    found["crypto_share"] = round(crypto / cpu, 3)
-    found["crypto_ms"] = {
-        name: round(sum(one["spent"].get(name, 0.0) for one in told) * 1e3) for name in sorted(told[0]["spent"])
-    }
-    found["crypto_calls"] = {name: sum(one["calls"].get(name, 0) for one in told) for name in sorted(told[0]["calls"])}
+    costs = unit_costs_s() if here else {}
+    calls = {name: sum(one["calls"].get(name, 0) for one in told) for name in costs}
+    found["crypto_calls"] = calls
+    found["crypto_us_a_call"] = {name: round(cost * 1e6) for name, cost in costs.items()}
+    spent = sum(costs[name] * calls[name] for name in costs)
+    found["crypto_share"] = round(spent / sum(one["cpu"] for one in told), 3)
     return found
 
 
@@ -142,12 +168,12 @@ def main() -> None:
             print(f"{n:>3} {one['epochs']:>6} {one['s_per_epoch']:>8} {one['Broadcasting']:>10,.0f}"
                   f" {one['Agreeing']:>10,.0f} {one['Decrypting']:>10,.0f}", flush=True)
     else:
-        print(f"{'outstanding':>11} {'op/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'crypto':>7} {'MiB':>6}")
+        print(f"{'outstanding':>11} {'op/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'MiB':>6} {'crypto of CPU':>14}")
         for outstanding in given.outstanding:
             one = run(outstanding, given.seconds, parameters, here=given.here)
             found.append(one)
             print(f"{outstanding:>11} {one['ops_per_s']:>7,} {one['p50_ms']:>8,.0f} {one['p99_ms']:>8,.0f}"
-                  f" {one['crypto_share']:>6.0%} {one['memory_mib']:>6.0f}", flush=True)
+                  f" {one['memory_mib']:>6.0f} {one['crypto_share'] or '':>14}", flush=True)
     if given.json:
         Path(given.json).write_text(json.dumps(found, indent=2), encoding="utf-8")
 

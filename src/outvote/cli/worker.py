@@ -31,10 +31,10 @@ def main(arguments: Sequence[str]) -> None:
     entry = entry_of(genesis)
     core = core_of(genesis, entry, load_replica_keys(directory, replica, genesis))
     if entry is protocol(genesis.entry):
-        work(core.compute, sys.stdin.buffer, sys.stdout.buffer)
+        work(core.compute, sys.stdin.fileno(), sys.stdout.fileno())
     else:
         made = KeysThatWereMade(core, replica_directory(directory, replica))
-        work(made.compute, sys.stdin.buffer, sys.stdout.buffer)
+        work(made.compute, sys.stdin.fileno(), sys.stdout.fileno())
 
 
 class KeysThatWereMade:

@@ -1,7 +1,8 @@
-"""Jobs of a core, beside its turn: between passes of the loop, one at a time, or in a process of their own.
+"""Jobs of a core, beside its turn: between passes of the loop, a few at a time, or in a process of their own.
 
-Between passes a job holds up the loop for as long as it takes, a few milliseconds of a pairing, and not longer: what
-came in meanwhile is handled before the next one. A worker process holds up nothing and uses another processor core; a
+Between passes jobs hold up the loop for some milliseconds, a pairing or a few, and not longer: what came in meanwhile
+is handled before the next ones. Answers come together as far as that time allows, since each turn costs writes to all
+others. A worker process holds up nothing and uses another processor core; a
 thread would not do, since the library keeps the interpreter's lock. The worker has the same keys from the same files,
 hears jobs on its standard input and answers on its standard output, each as four bytes of length and MessagePack. When
 it ends, whatever the reason, its jobs are done between passes.
@@ -12,19 +13,24 @@ Bounded: a core hands out a job once, and for the epochs that it works on only.
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import IO, Final
+from typing import Final
 
 import msgspec
 
 from outvote.core.contract import Core, Job, Struct
+from outvote.types import MILLISECOND, Nanos
 
 LENGTH_BYTES: Final = 4
+READ_BYTES: Final = 1 << 16
 FRAME_BYTES_MAX: Final = 8 * 1024 * 1024  # a ciphertext and shares of it; between our own processes
 ENDING_S: Final = 2.0
+TOGETHER_NS: Final[Nanos] = 5 * MILLISECOND  # after so long answers are given, though more jobs wait
 
 Done = Callable[[int, bytes], None]
 
@@ -42,7 +48,7 @@ _decode_answer = msgspec.msgpack.Decoder(Answer).decode
 
 
 class BetweenPasses:
-    """One job a pass of the event loop. Needs a running loop."""
+    """Some jobs a pass of the event loop. Needs a running loop."""
 
     def __init__(self, core: Core, done: Done) -> None:
         self._core = core
@@ -56,9 +62,13 @@ class BetweenPasses:
             self._loop.call_soon(self._do)
 
     def _do(self) -> None:
-        job = self._waiting[0]
-        self._done(job.ticket, self._core.compute(job))
-        self._waiting.popleft()
+        enough = time.monotonic_ns() + TOGETHER_NS
+        while True:
+            job = self._waiting[0]
+            self._done(job.ticket, self._core.compute(job))
+            self._waiting.popleft()
+            if not self._waiting or time.monotonic_ns() >= enough:
+                break
         if self._waiting:
             self._loop.call_soon(self._do)
 
@@ -135,15 +145,34 @@ def _kill(process: Process) -> None:
         process.kill()
 
 
-def work(compute: Callable[[Job], bytes], source: IO[bytes], sink: IO[bytes]) -> None:
-    """The worker's side: until its input ends. `compute`: a core's."""
-    while True:
-        head = source.read(LENGTH_BYTES)
-        if len(head) < LENGTH_BYTES:
-            return
-        job = _decode_job(source.read(int.from_bytes(head, "big")))
-        sink.write(_frame(Answer(job.ticket, compute(job))))
-        sink.flush()
+def work(compute: Callable[[Job], bytes], source: int, sink: int) -> None:
+    """The worker's side, on file descriptors: until its input ends. `compute`: a core's."""
+    unread = bytearray()
+    while chunk := os.read(source, READ_BYTES):
+        unread += chunk
+        answers = bytearray()
+        enough = time.monotonic_ns() + TOGETHER_NS
+        while (job := _next_job(unread)) is not None:
+            answers += _frame(Answer(job.ticket, compute(job)))
+            if time.monotonic_ns() >= enough:
+                _write(sink, answers)
+                enough = time.monotonic_ns() + TOGETHER_NS
+        _write(sink, answers)
+
+
+def _next_job(unread: bytearray) -> Job | None:
+    """Cut off the first that is there whole."""
+    end = LENGTH_BYTES + int.from_bytes(unread[:LENGTH_BYTES], "big")
+    if len(unread) < LENGTH_BYTES or len(unread) < end:
+        return None
+    job = _decode_job(unread[LENGTH_BYTES:end])
+    del unread[:end]
+    return job
+
+
+def _write(sink: int, answers: bytearray) -> None:
+    while answers:
+        del answers[: os.write(sink, answers)]
 
 
 def _frame(value: msgspec.Struct) -> bytes:
