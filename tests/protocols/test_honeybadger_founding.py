@@ -11,20 +11,31 @@ pytest.importorskip("py_arkworks_bls12381")
 
 from py_arkworks_bls12381 import Scalar
 
+from outvote.broadcast.binary_agreement import BVal
 from outvote.core.committee import Committee
 from outvote.core.contract import canonical
 from outvote.core.patience import Patient
 from outvote.crypto.dealings import Ceremony, register
 from outvote.errors import Lie, Mistake
 from outvote.protocols.catalogue import HONEYBADGER_FOUNDING
-from outvote.protocols.honeybadger.foundation import Confirm, Transcript, ceremony_of, transcript_from_bytes, verify
+from outvote.protocols.honeybadger.foundation import (
+    Confirm,
+    Founded,
+    Help,
+    Transcript,
+    ceremony_of,
+    transcript_from_bytes,
+    verify,
+)
 from outvote.protocols.honeybadger.founding import FoundingReplica
 from outvote.protocols.honeybadger.keys import Drawn
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Decided
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SECOND
 
+LIAR = ((2, ("false-outputs",)),)  # which is nothing while keys are made: what 2 does is in the tests
 REGISTRATIONS = tuple(register(Drawn(5, one).draw(0, b"secret")) for one in range(4))
 
 
@@ -99,32 +110,85 @@ def test_one_is_not_enough_and_nobody_serves_without_keys() -> None:
 
 
 def test_who_was_lied_to_and_heard_too_late_is_helped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replica 2's dealing has a wrong row for 3, which is cut off until the others have decided without it."""
+    """Replica 2's dealing has a wrong row for 3, which is cut off until the others have decided without it; and when 3
+    asks for help, 2 gives it a wrong value."""
     honest = Ceremony._sealed
 
     def sealed(self: Ceremony, dealer: int, receiver: int, key: Any, row: list[Any]) -> bytes:
         crooked = [one + Scalar(1) for one in row] if (dealer, receiver) == (2, 3) else row
         return honest(self, dealer, receiver, key, crooked)
 
+    helps = Ceremony.help
+
+    def false_help(self: Ceremony, helper: int, receiver: int, value: Any, secret: bytes) -> bytes:
+        return helps(self, helper, receiver, value + Scalar(1) if helper == 2 else value, secret)
+
     monkeypatch.setattr(Ceremony, "_sealed", sealed)
-    world = begun()
+    monkeypatch.setattr(Ceremony, "help", false_help)
+    world = begun(liars=LIAR)
     for other in range(3):
         world.network.cut(other, 3)
         world.network.cut(3, other)
     world.run_until(SECOND)
     assert [core_of(world, replica).founded for replica in range(4)] == [True, True, True, False]
-    for other in range(3):
-        world.network.heal(other, 3)
-        world.network.heal(3, other)
-    world.run_until(4 * SECOND)
     late = core_of(world, 3)
-    assert late._outcome is not None
-    assert late._outcome.combined.row(3, late._mine.secret) is None
-    assert late.founded
-    world.replicas[0].crash()  # so that the others need 3's shares
+    for others, founded in (((1, 2), False), ((0,), True)):
+        for other in others:
+            world.network.heal(other, 3)
+            world.network.heal(3, other)
+        world.run_until(world.now + 3 * SECOND)
+        assert late._outcome is not None
+        assert late._outcome.combined.row(3, late._mine.secret) is None
+        assert late.founded == founded, "one right value and one wrong one are not enough"
+        late.ask()
+        assert late.admits(2, Help(b"junk")) == (not founded)
+        late.receive(2, Help(b"junk"), b"")
+        assert not late.admits(2, Help(b"junk")), "one a sender and question"
+    world.replicas[2].crash()  # so that the others need 3's votes
     world.call(0, [("put", ("k", "v"))])
     world.run_until(20 * SECOND)
     assert [one.returned is not None for _, one in world.clients[0].history] == [True]
+
+
+def test_false_confirmations_are_not_counted() -> None:
+    """Of other keys, and of the right ones by somebody who does not possess its share."""
+    digest = core_of(begun_and_run({"dealer_seed": 5}, away=2), 0)._digest
+    for said in (Confirm(b"other", bytes(48)), Confirm(digest, bytes(48)), Confirm(digest, b"")):
+        world = begun(liars=LIAR)
+        world.replicas[2].crash()
+        for replica in (0, 1, 3):
+            core = core_of(world, replica)
+            assert core.admits(2, said)
+            core.receive(2, said, b"seal")
+            assert not core.admits(2, said), "one a sender"
+        world.run_until(SECOND)
+        for replica in (0, 1, 3):
+            core = core_of(world, replica)
+            assert core._digest == digest
+            assert core.founded
+            assert core.transcript is not None
+            assert [one for one, _ in core.transcript.seals] == [0, 1, 3]
+            assert not core.admits(2, said)
+
+
+def test_what_is_not_asked_for_is_not_admitted() -> None:
+    world = begun()
+    core = core_of(world, 0)
+    transcript = core_of(begun_and_run({"dealer_seed": 5}), 0).transcript
+    assert transcript is not None
+    few = msgspec.structs.replace(transcript, seals=transcript.seals[1:], possessions=transcript.possessions[1:])
+    assert core.admits(1, Founded(transcript))
+    assert not core.admits(1, Founded(few))
+    assert not core.admits(1, Help(b"box"))
+    assert core.admits(1, Agreeing(0, 3, BVal(0, True)))
+    assert not core.admits(1, Agreeing(0, 4, BVal(0, True)))
+    assert not core.admits(1, Agreeing(1, 3, BVal(0, True))), "an epoch of batches"
+    assert not core.admits(1, Decided(1, Batch(0, ())))
+    world.run_until(SECOND)
+    assert core.founded
+    assert not core.admits(1, Founded(transcript))
+    assert not core.admits(1, Agreeing(0, 3, BVal(0, True)))
+    assert core.admits(1, Agreeing(1, 3, BVal(0, True)))
 
 
 def test_a_stranger_verifies_the_transcript() -> None:
@@ -164,8 +228,10 @@ def test_a_stranger_verifies_the_transcript() -> None:
     assert transcript.digest() == Transcript(transcript.dealings, transcript.verdicts).digest()
 
 
-def begun_and_run(parameters: dict[str, int]) -> World:
+def begun_and_run(parameters: dict[str, int], away: int | None = None) -> World:
     world = begun(parameters=parameters)
+    if away is not None:
+        world.replicas[away].crash()
     world.run_until(SECOND)
     return world
 

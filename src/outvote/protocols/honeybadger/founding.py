@@ -86,12 +86,14 @@ class FoundingReplica(HoneyBadgerReplica):
         self.transcript: Transcript | None = None  # agreed on
         self._outcome: Outcome | None = None
         self._digest: Digest = b""
+        self._row: list[Any] = []
         self._share = b""
         self._said: list[Said] = []
         self._confirms: dict[ReplicaId, tuple[Confirm, Seal]] = {}  # the first one a sender, looked at or not
         self._right: dict[ReplicaId, None] = {}  # of those, whose proof is right
         self._looked: dict[ReplicaId, None] = {}
         self._values: dict[ReplicaId, Any] = {}  # of our row, those that fit
+        self._heard_help: dict[ReplicaId, None] = {}  # since we asked: looking at one costs milliseconds
         self._confirmed = False
 
     # ------------------------------------------------------------------ calls in
@@ -131,7 +133,7 @@ class FoundingReplica(HoneyBadgerReplica):
         if isinstance(message, Founded):
             return not self.founded and sealed_enough(message.transcript, self.state.committee)
         if isinstance(message, Help):
-            return self._lacks_share() and len(message.box) <= _HELP_BYTES_MAX and sender not in self._values
+            return self._lacks_share() and len(message.box) <= _HELP_BYTES_MAX and sender not in self._heard_help
         if self.founded:
             return super().admits(sender, message)
         return (
@@ -167,6 +169,7 @@ class FoundingReplica(HoneyBadgerReplica):
         if self.founded:
             super().ask()
         else:
+            self._heard_help.clear()
             self.state.out.hints.append((ALL, Lacking(WITHOUT_SHARE if self._lacks_share() else WITHOUT_KEYS, 0)))
 
     def standing(self) -> Standing:
@@ -248,8 +251,8 @@ class FoundingReplica(HoneyBadgerReplica):
             self._outcome = understood(self._mine.ceremony, transcript)
         except Lie:
             return  # more than f of us lie: there are no keys, and no promise was made that there would be
-        row = self._outcome.combined.row(self.me, self._mine.secret)
-        self._share = b"" if row is None else bytes(row[0].to_be_bytes())
+        self._row = self._outcome.combined.row(self.me, self._mine.secret) or []
+        self._share = bytes(self._row[0].to_be_bytes()) if self._row else b""
 
     def _accuse(self, agreed: Agreed) -> None:
         if self._outcome is not None:
@@ -294,11 +297,9 @@ class FoundingReplica(HoneyBadgerReplica):
         if self._confirmed and self._outcome is not None and not self.founded:
             coin = ThresholdCoin(ThresholdKeys(self._outcome.combined.public, self.me, self._share))
             out.messages.append((sender, Confirm(self._digest, coin.share(possession_name(self._digest)))))
-        if message.delivered == WITHOUT_SHARE and self._outcome is not None:
-            row = self._outcome.combined.row(self.me, self._mine.secret)
-            if row is not None:
-                value = value_for(row, sender)
-                out.hints.append((sender, Help(self._mine.ceremony.help(self.me, sender, value, self._mine.secret))))
+        if message.delivered == WITHOUT_SHARE and self._row:
+            value = value_for(self._row, sender)
+            out.hints.append((sender, Help(self._mine.ceremony.help(self.me, sender, value, self._mine.secret))))
 
     def _on_founded(self, sender: ReplicaId, transcript: Transcript) -> None:
         """Its seals are checked, and there are n - f: one of them is an honest replica's."""
@@ -313,6 +314,7 @@ class FoundingReplica(HoneyBadgerReplica):
 
     def _on_help(self, sender: ReplicaId, message: Help) -> None:
         assert self._outcome is not None
+        self._heard_help[sender] = None
         combined, ceremony = self._outcome.combined, self._mine.ceremony
         try:
             value = ceremony.helped(sender, self.me, message.box, self._mine.secret)
@@ -322,7 +324,7 @@ class FoundingReplica(HoneyBadgerReplica):
             self.state.out.lies.append((sender, str(lie)))
             return
         self._values[sender] = value
-        if len(self._values) == self.state.committee.weak:
+        if len(self._values) == self.state.committee.weak and not self._share:
             self._share = combined.share_of_help(self._values)
             if self.transcript is not None and sealed_enough(self.transcript, self.state.committee):
                 self.state.out.records.append(Foundation(self.transcript))
