@@ -1,8 +1,11 @@
-"""Raft beside PBFT, and what each flag of Raft is worth: real clusters, TLS and the log on a memory file system.
+"""Raft beside PBFT, and what each flag of Raft is worth, on and off: real clusters, TLS and a durable log.
 
 In turn within each round, so that what else the machine does strikes all alike; trust ratios within one run.
 
     python bench/raft.py --rounds 3 --seconds 3
+    python bench/raft.py --only 2 --etcd /usr/bin/etcd --where disk
+
+`--etcd`: three members of it beside ours (crash faults, no TLS), and bench/etcd_client as their client, built with Go.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ import argparse
 import asyncio
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import etcd
 from cluster import Cluster, measure, patient
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
@@ -36,12 +41,17 @@ class Setting(NamedTuple):
 SETTINGS: Final = (
     Setting("pbft, n = 4", "pbft", 4),
     Setting("raft, n = 3"),
-    Setting("raft, pipelining off", flags={"pipelining": 0}),
-    Setting("raft, batches off", parameters=Parameters(batch_requests_max=1, pipeline=1)),
-    Setting("raft, lease on", flags={"lease": 1}),
-    Setting("raft, read index off", flags={"read_index": 0}),
-    Setting("raft, pre-vote off", flags={"pre_vote": 0}),
+    Setting("pipelining off", flags={"pipelining": 0}),
+    Setting("batches off", parameters=Parameters(batch_requests_max=1, pipeline=1)),
+    Setting("lease on", flags={"lease": 1}),
+    Setting("read_index off", flags={"read_index": 0}),
+    Setting("pre_vote off", flags={"pre_vote": 0}),
+    Setting("check_quorum off", flags={"check_quorum": 0}),
+    Setting("repair off", flags={"repair": 0}),
+    Setting("one a witness", flags={"witnesses": 4}),
+    Setting("and one a learner", replicas=4, flags={"learners": 8}),
 )
+PLAIN: Final = 1  # the setting that the others are compared with
 
 
 async def _reads(cluster: Cluster, outstanding: int, seconds: float) -> float:
@@ -71,10 +81,10 @@ def reads_per_s(cluster: Cluster, outstanding: int, seconds: float) -> float:
     return found[0]
 
 
-def measured(setting: Setting, seconds: float) -> dict[str, Any]:
+def measured(setting: Setting, seconds: float, where: Path) -> dict[str, Any]:
     """One fresh cluster."""
     with Cluster(
-        memory_folder(), setting.replicas, protocol=setting.protocol, parameters=setting.parameters, flags=setting.flags
+        where, setting.replicas, protocol=setting.protocol, parameters=setting.parameters, flags=setting.flags
     ) as cluster:
         many = measure(cluster, 64, seconds, 100)
         one = measure(cluster, 1, seconds / 2, 100)
@@ -84,28 +94,41 @@ def measured(setting: Setting, seconds: float) -> dict[str, Any]:
         }
 
 
+def show(medians: Mapping[str, Mapping[str, float]], plain: str) -> None:
+    """Each figure, and how many times the one of plain Raft it is."""
+    print(f"{'':<20} {'put/s at 64':>20} {'put p50 ms at 1':>20} {'get/s at 64':>20}")
+    for name, one in medians.items():
+        cells = []
+        for what, digits in (("puts_per_s_at_64", 0), ("p50_ms_at_1", 2), ("gets_per_s_at_64", 0)):
+            figure = one.get(what)
+            ratio = "" if figure is None else f"{figure:,.{digits}f} ({figure / medians[plain][what]:.2f})"
+            cells.append(f"{ratio:>20}")
+        print(f"{name:<20} {' '.join(cells)}")
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--only", type=int, default=len(SETTINGS), help="so many of the settings, from the first")
+    parser.add_argument("--where", choices=("memory", "disk"), default="memory", help="where the logs lie")
+    parser.add_argument("--etcd", default="", help="the etcd to compare with")
     parser.add_argument("--json", default="")
     given = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
-    for _ in range(given.rounds):
-        for setting in SETTINGS[: given.only]:
-            found.setdefault(setting.name, []).append(measured(setting, given.seconds))
+    with tempfile.TemporaryDirectory(prefix="outvote-bench-") as disk:
+        where = Path(disk) if given.where == "disk" else memory_folder() or Path(disk)
+        client = etcd.build_client(Path(disk)) if given.etcd else Path()
+        for _ in range(given.rounds):
+            for setting in SETTINGS[: max(given.only, PLAIN + 1)]:
+                found.setdefault(setting.name, []).append(measured(setting, given.seconds, where))
+            if given.etcd:
+                found.setdefault("etcd, n = 3", []).append(etcd.measured(given.etcd, client, where, given.seconds))
     medians = {
         name: {what: statistics.median(run[what] for run in runs) for what in runs[0]} for name, runs in found.items()
     }
-    beside = medians[SETTINGS[0].name]
-    print(f"{'':<22} {'put/s at 64':>12} {'of PBFT':>8} {'put p50 ms at 1':>16} {'get/s at 64':>12}")
-    for name, one in medians.items():
-        ratio = one["puts_per_s_at_64"] / beside["puts_per_s_at_64"]
-        print(
-            f"{name:<22} {one['puts_per_s_at_64']:>12,.0f} {ratio:>8.2f} {one['p50_ms_at_1']:>16.2f}"
-            f" {one['gets_per_s_at_64']:>12,.0f}"
-        )
+    print(f"log: {given.where}; median of {given.rounds}; in brackets how many times that of {SETTINGS[PLAIN].name}")
+    show(medians, SETTINGS[PLAIN].name)
     if given.json:
         Path(given.json).write_text(json.dumps(medians, indent=2), encoding="utf-8")
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from outvote.cli.simulate import simulate
 from outvote.core.contract import Record
 from outvote.errors import Mistake
-from outvote.protocols.catalogue import PBFT
+from outvote.host.turn import Turn
+from outvote.protocols.catalogue import PBFT, RAFT
 from outvote.protocols.pbft import restore
 from outvote.protocols.pbft.records import Prepared
 from outvote.protocols.pbft.state import State
+from outvote.protocols.raft.records import NOBODY, Voted
 from outvote.simulator.campaigns import crash_points
 from outvote.simulator.campaigns.running import run_case
 from outvote.simulator.runs import run_plan
@@ -82,3 +85,36 @@ def test_a_restart_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_point_that_does_not_exist_is_a_mistake(name: str) -> None:
     with pytest.raises(Mistake):
         crash_points.plan(PBFT, name)
+
+
+def test_rafts_calm_run_goes_through_everything() -> None:
+    result = run_plan("raft", crash_points.calm_plan(RAFT))
+    assert result.violation == ""
+    for mark in ("terms entered", "logs begun by a state", "states fetched", "stable checkpoints"):
+        assert result.marks.get(mark), mark
+    assert result.view >= 2, "the leader that is cut off has a successor"
+    assert len(list(crash_points.cases(RAFT))) > 2000
+
+
+@pytest.mark.parametrize("case", list(crash_points.cases(RAFT))[::271])
+def test_crashes_here_and_there_do_not_break_raft(case: str) -> None:
+    assert run_case("raft", f"crash:{case}").violation == ""
+
+
+def test_a_vote_that_a_crash_forgets_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = Turn._drain
+
+    def forgetful(turn: Turn) -> None:
+        records = turn.core.out.records
+        records[:] = [Voted(one.term, NOBODY) if isinstance(one, Voted) else one for one in records]
+        honest(turn)
+
+    monkeypatch.setattr(Turn, "_drain", forgetful)
+    assert "forgotten promise" in run_case("raft", "crash:r1:b7:lost:once").violation
+
+
+@pytest.mark.parametrize(("campaign", "why"), [("twins", "hold one key"), ("byzzfuzz", "as if their sender had lied")])
+def test_campaigns_of_lies_are_refused_for_crash_faults_with_the_reason(campaign: str, why: str) -> None:
+    with pytest.raises(Mistake, match=why) as caught:
+        simulate("raft", 1, campaign_name=campaign)
+    assert "choose swarm, crash-points" in str(caught.value)

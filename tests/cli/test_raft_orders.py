@@ -41,8 +41,15 @@ async def go_through(cluster: DemoCluster, capsys: pytest.CaptureFixture[str]) -
         assert again.replica == LEARNER
         assert 0 < again.age_ns < 30_000_000_000
 
-        code, told = await command(lambda: calls.get_stale(settings, "key", 30.0, 1, False), capsys)
+        proof = where / "proof.json"
+        proven = settings._replace(receipt=proof)
+        code, told = await command(lambda: calls.get_stale(proven, "key", 30.0, 1, False), capsys)
         assert (code, told["value"], told["replica"]) == (endings.DONE, "first", 1)
+        code, checked = await command(lambda: calls.verify(proof, where, True), capsys)
+        assert (code, checked["replicas"], checked["position"]) == (endings.DONE, [1], told["position"])
+        proof.write_text(proof.read_text().replace('"number":-', '"number":-9'))
+        code, checked = await command(lambda: calls.verify(proof, where, True), capsys)
+        assert (code, checked["valid"]) == (endings.NEGATIVE, False)
 
         for successor in (1, 2):
             code, told = await command(partial(orders.hand_over, where, "one", successor, 20, True), capsys)

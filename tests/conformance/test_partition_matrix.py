@@ -40,7 +40,19 @@ CASES = [(name, n, side) for name in sorted(PROTOCOLS) for n, side in SPLITS if 
 
 @pytest.mark.parametrize(("name", "n", "side"), CASES)
 def test_at_most_one_side_goes_on(name: str, n: int, side: tuple[ReplicaId, ...]) -> None:
-    parameters = {"view_timeout_ms": 800}
+    play(name, n, side, {"view_timeout_ms": 800})
+
+
+WITNESSES = {3: 0b100, 4: 0b1000, 5: 0b11000}
+
+
+@pytest.mark.parametrize(("n", "side"), SPLITS)
+def test_witnesses_count_where_sides_are_counted(n: int, side: tuple[ReplicaId, ...]) -> None:
+    """They vote, so one replica with data and half of them may be the side that goes on."""
+    play("raft", n, side, {"view_timeout_ms": 800, "witnesses": WITNESSES[n]})
+
+
+def play(name: str, n: int, side: tuple[ReplicaId, ...], parameters: dict[str, int]) -> None:
     plan = Plan(n=n, clients=2, delay_min=MILLISECOND, faults_end=100 * SECOND, keys=1, parameters=parameters)
     world = World(plan, PROTOCOLS[name])
     world.start()

@@ -84,10 +84,11 @@ class Told:
     def __init__(self) -> None:
         self.said: list[ReadReply | Unread] = []
 
-    def read(self, client: int, reply: ReadReply, whole: ReplicaId) -> None:
+    def read(self, client: int, reply: ReadReply, whole: ReplicaId, proof: bool) -> None:
         self.said.append(reply)
 
-    unread = read
+    def unread(self, client: int, reply: Unread) -> None:
+        self.said.append(reply)
 
 
 @pytest.mark.parametrize(("age_ms", "position", "answered"), [(50, 9, True), (150, 9, False), (50, 8, False)])

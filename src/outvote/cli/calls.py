@@ -75,14 +75,15 @@ def get_stale(
     """What one replica has, and how old it is at most."""
     if within_s is None:
         raise Mistake("--replica goes with --stale: say how many seconds old an answer may be")
-    if settings.receipt is not None:
-        raise Mistake("--receipt does not go with --stale: one replica's word proves nothing")
     machine, seconds = _store(settings), within_s
 
     async def read(client: Client) -> Stale:
-        return await client.read_stale("get", key, within_s=seconds, replica=replica)
+        proof = settings.receipt is not None
+        return await client.read_stale("get", key, within_s=seconds, replica=replica, proof=proof)
 
-    stale = _run(settings, machine, read)
+    with _proof(settings) as keep:
+        stale = _run(settings, machine, read)
+        keep(stale.receipt)
     entry, age_s = stale.value, stale.age_ns / SECOND
     found = 0 if entry is None else entry.version
     if settings.as_json:
@@ -248,15 +249,23 @@ def _call(settings: Settings, machine: type[StateMachine], command: str, values:
     if not 0 < settings.timeout_s <= _TIMEOUT_MAX_S:
         raise Mistake(f"--timeout must be more than 0 and at most {_TIMEOUT_MAX_S:.0f} seconds")
     describe(machine).encode(command, values)  # a wrong argument is told before anybody is asked
-    proof = _Proof(settings.receipt) if settings.receipt is not None else None
-    try:
+    with _proof(settings) as keep:
         answer = _run(settings, machine, lambda client: client.submit(command, *values))
-        if proof is not None:
-            proof.keep(answer.receipt)
-    finally:
-        if proof is not None:
-            proof.discard()
+        keep(answer.receipt)
     return answer
+
+
+@contextmanager
+def _proof(settings: Settings) -> Iterator[Callable[[Receipt | None], None]]:
+    """Keeps a receipt if one is wanted."""
+    if settings.receipt is None:
+        yield lambda _receipt: None
+        return
+    proof = _Proof(settings.receipt)
+    try:
+        yield proof.keep
+    finally:
+        proof.discard()
 
 
 def _run(
@@ -329,7 +338,9 @@ class _Proof:
         os.close(descriptor)
         self._temporary = Path(name)
 
-    def keep(self, receipt: Receipt) -> None:
+    def keep(self, receipt: Receipt | None) -> None:
+        if receipt is None:
+            return
         try:
             self._temporary.write_bytes(receipt.to_json() + b"\n")
             self._temporary.replace(self._path)

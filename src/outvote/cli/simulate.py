@@ -63,7 +63,13 @@ def simulate(
     every = [one for one in CAMPAIGNS.values() if lies or not one.of_lies]
     chosen = every if campaign_name == ALL else [campaign(campaign_name)]
     if not lies and chosen[0].of_lies:
-        raise Mistake(f"{protocol} tolerates crashes and no lies: choose {', '.join(one.name for one in every)}")
+        raise Mistake(
+            f"{campaign_name} says nothing about {protocol}: in it {chosen[0].of_lies}, and {protocol} tolerates"
+            f" crashes and no lies; choose {', '.join(one.name for one in every)}"
+        )
+    if len(chosen) > 1 and not json_output:
+        for left_out in (one for one in CAMPAIGNS.values() if one not in chosen):
+            print(f"{left_out.name} is left out: in it {left_out.of_lies}; {protocol} tolerates crashes and no lies")
     done: list[Timed] = []
     with running.place_of(workers, dask) as place:
         for one in chosen:

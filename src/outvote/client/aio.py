@@ -208,12 +208,13 @@ class Client:
         return await self._start(self._interface.command(name), args, kwargs, True)
 
     async def read_stale(
-        self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None
+        self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None, proof: bool = False
     ) -> Stale:
         """What a query gives on the state of one replica, at most `within_s` old: learners first, unless one is named.
 
         For protocols in which nobody lies (Raft). Raises Mistake elsewhere and for wrong use, Refused if the query
-        refused, NotEnoughReplicas if no replica knows that its state is so new."""
+        refused, NotEnoughReplicas if no replica knows that its state is so new. `proof`: with a receipt, which the
+        replica has sealed: that it said so of the state of that position. Raises Lie if it proves nothing."""
         command = self._interface.command(name)
         operation = command.encode(args, {})
         check_operation(operation)
@@ -227,7 +228,7 @@ class Client:
         order = self._stale.order(self.session.leader, connected) if replica is None else [replica]
         return await self._stale.ask(
             command, operation, int(within_s * SECOND), order, self.config.timeout_ns, self.session.reads.next_number,
-            lambda to, read: self._write([(to, read)]),
+            lambda to, read: self._write([(to, read)]), proof,
         )
 
     def of(self, machine: type[StateMachine]) -> Any:

@@ -78,8 +78,10 @@ class BlockingClient:
     def submit(self, name: str, /, *args: Any, **kwargs: Any) -> Answer:
         return self._run(self._client.submit(name, *args, **kwargs))
 
-    def read_stale(self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None) -> Stale:
-        return self._run(self._client.read_stale(name, *args, within_s=within_s, replica=replica))
+    def read_stale(
+        self, name: str, /, *args: Any, within_s: float, replica: ReplicaId | None = None, proof: bool = False
+    ) -> Stale:
+        return self._run(self._client.read_stale(name, *args, within_s=within_s, replica=replica, proof=proof))
 
     def of(self, machine: type[StateMachine]) -> Any:
         """A BlockingProxy: each command and query of `machine` as a plain function."""

@@ -145,7 +145,7 @@ class _Link(asyncio.Protocol):
 
     def close(self) -> None:
         """In order: what was written still leaves."""
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._channel.goodbye()
             self._transport.write(self._channel.take())
             self._transport.close()

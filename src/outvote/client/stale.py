@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from outvote.client.receipts import Receipt
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Mistake, NotEnoughReplicas, Refused
 from outvote.machines.interface import CommandInterface
@@ -28,6 +29,7 @@ class Stale(NamedTuple):
     position: Position  # the last that the replica had executed
     age_ns: Nanos
     replica: ReplicaId
+    receipt: Receipt | None = None  # if a proof was asked for: that this replica said so, for anybody
 
 
 class StaleReads:
@@ -49,7 +51,7 @@ class StaleReads:
 
     async def ask(
         self, command: CommandInterface, operation: bytes, within_ns: Nanos, replicas: Sequence[ReplicaId],
-        timeout_ns: Nanos, next_number: Callable[[], int], send: Callable[[ReplicaId, Read], None],
+        timeout_ns: Nanos, next_number: Callable[[], int], send: Callable[[ReplicaId, Read], None], proof: bool,
     ) -> Stale:
         """`within_ns` is above 0. Raises Mistake for what a replica cannot be asked so, NotEnoughReplicas if none of
         these answers in time: they are asked in turn, and again."""
@@ -63,10 +65,11 @@ class StaleReads:
         while True:
             for replica in replicas:
                 asked_at = self._now()
-                reply = await self._ask(replica, Read(next_number(), (operation,), replica, within_ns), send)
+                reply = await self._ask(replica, Read(next_number(), (operation,), replica, within_ns, proof), send)
                 if reply is not None:
+                    receipt = self._receipt(replica, reply) if proof else None
                     age_ns = reply.age_ns + self._now() - asked_at  # how long it was on its way nobody knows: all of it
-                    return Stale(command.decode(reply.results[0]), reply.position, age_ns, replica)
+                    return Stale(command.decode(reply.results[0]), reply.position, age_ns, replica, receipt)
             if self._now() >= deadline:
                 break
             await asyncio.sleep(AGAIN_AFTER_S)
@@ -74,6 +77,13 @@ class StaleReads:
         raise NotEnoughReplicas(
             f"no replica told a state of the last {within_ns / SECOND:g} s (asked: {asked})", may_execute=False
         )
+
+    def _receipt(self, replica: ReplicaId, reply: ReadReply) -> Receipt:
+        """Raises Lie if it does not prove anything."""
+        genesis, statement = self._genesis, reply.statement(self._client)
+        receipt = Receipt(genesis.identity(), genesis.epoch, statement, ((replica, reply.seal),))
+        receipt.check(genesis)
+        return receipt
 
     async def _ask(
         self, replica: ReplicaId, read: Read, send: Callable[[ReplicaId, Read], None]

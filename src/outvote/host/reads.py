@@ -64,7 +64,7 @@ class Reads:
         age = core.now - moment
         if executor.position < position or age > read.stale_ns:
             return False
-        self._tell(client, read, executor, voice, max(1, age))
+        self._tell(client, read, core, executor, voice, max(1, age))
         return True
 
     def answer(self, core: Core, executor: Executor, voice: Voice) -> None:
@@ -89,16 +89,19 @@ class Reads:
             self.unread += 1
             voice.unread(client, Unread(read.number, "busy: this replica does not know yet how far the others are"))
             return
-        self._tell(client, read, executor, voice, 0)
+        self._tell(client, read, core, executor, voice, 0)
 
-    def _tell(self, client: ClientId, read: Read, executor: Executor, voice: Voice, age: Nanos) -> None:
+    def _tell(
+        self, client: ClientId, read: Read, core: Core, executor: Executor, voice: Voice, age: Nanos
+    ) -> None:
         results = executor.read(client, read.operations)
         if results is None:
             self.unread += 1
             voice.unread(client, Unread(read.number, "one of these may change the state"))
             return
         self.answered += 1
-        voice.read(client, ReadReply(read.number, executor.position, results, b"", age), read.whole)
+        proof = read.proof and core.answers_alone
+        voice.read(client, ReadReply(read.number, executor.position, results, b"", age), read.whole, proof)
 
     def sizes(self) -> Iterator[Size]:
         """What is held, and its limit."""

@@ -6,6 +6,8 @@ own key, because a voice is given one sealer and no other.
 
 from __future__ import annotations
 
+import msgspec
+
 from outvote.core.contract import ALL, Hint, Message
 from outvote.host.ports import Network, Sealer
 from outvote.types import ClientId, ReplicaId, Seal, View
@@ -55,9 +57,11 @@ class Voice:
             bare = ReplyStatement(statement.client, statement.number, statement.position, ())
             self.tell(client, Reply(bare, view, b"", tentative, digest_of_results(statement.results)))
 
-    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId) -> None:
+    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId, proof: bool = False) -> None:
         """Tell a client what it read; `whole` names the replica that sends large results as they are."""
-        if whole not in (ALL, self.me) and not sent_whole(reply.results):
+        if proof:
+            reply = msgspec.structs.replace(reply, seal=self.sealer.seal(reply.statement(client)))
+        elif whole not in (ALL, self.me) and not sent_whole(reply.results):
             reply = ReadReply(reply.number, reply.position, (), digest_of_results(reply.results), reply.age_ns)
         self.tell(client, reply)
 

@@ -42,6 +42,7 @@ class Read(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields
     operations: tuple[bytes, ...]
     whole: ReplicaId
     stale_ns: Nanos = 0  # how old a state will do: what its replica knows without asking others; 0: as of now
+    proof: bool = False  # whether one replica's answer, where that is enough, shall be sealed
 
 
 class OrderStatement(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag="order"):
@@ -112,6 +113,11 @@ class ReadReply(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_f
     results: tuple[bytes, ...]
     digest: Digest = b""
     age_ns: Nanos = 0  # at most so long ago everything that was answered by then is in it; 0: as of when it was asked
+    seal: Seal = b""  # of `statement`, if a proof was asked for
+
+    def statement(self, client: ClientId) -> ReplyStatement:
+        """Below 0 are the numbers of reads."""
+        return ReplyStatement(client, -self.number, self.position, self.results)
 
 
 class Unread(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=8):

@@ -143,11 +143,12 @@ class TraitorVoice(Voice):
         if told is not None:
             super().answer(client, told, view, receipt, whole, tentative)
 
-    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId) -> None:
+    def read(self, client: ClientId, reply: ReadReply, whole: ReplicaId, proof: bool = False) -> None:
         """Lies about results are told to those who read as well."""
         told = self._instead(client, ReplyStatement(client, reply.number, reply.position, reply.results))
         if told is not None and told.client == client:
-            super().read(client, ReadReply(told.number, told.position, told.results), whole)
+            again = ReadReply(told.number, told.position, told.results, b"", reply.age_ns)
+            super().read(client, again, whole, proof)
 
     def _instead(self, client: ClientId, statement: ReplyStatement) -> ReplyStatement | None:
         told: ReplyStatement | None = statement

@@ -27,7 +27,7 @@ class Campaign(NamedTuple):
     expected_marks: tuple[str, ...]  # what its runs, taken together, must have been through
     runs_min: int  # fewer runs need not have
     median_view_min: int = 0  # half of the runs must get at least to this view: where the flaws are
-    of_lies: bool = False  # it means nothing where one liar breaks the protocol
+    of_lies: str = ""  # who lies in it: so it means nothing where one liar breaks the protocol
 
 
 def _seed(protocol: Protocol, text: str) -> Plan:
@@ -49,7 +49,7 @@ CAMPAIGNS: Final[Mapping[str, Campaign]] = {
                 "messages kept on their side", "views entered", "prepared certificates carried over",
                 "null batches proposed", "evidence found", "lies dropped", "states fetched", "messages lost",
             ),
-            runs_min=500, of_lies=True,
+            runs_min=500, of_lies="two processes hold one key, and each denies what the other said",
         ),
         Campaign(
             "byzzfuzz", "byzzfuzz", byzzfuzz.plan, lambda _, first, count: byzzfuzz.cases(first, count), 200, True,
@@ -57,7 +57,7 @@ CAMPAIGNS: Final[Mapping[str, Campaign]] = {
                 "messages kept on their side", "views entered", "prepared certificates carried over", "lies dropped",
                 "evidence found", "states fetched",
             ),
-            runs_min=500, of_lies=True,
+            runs_min=500, of_lies="somebody's messages are changed on their way, as if their sender had lied",
         ),
         Campaign(
             "crash-points", "crash", crash_points.plan, lambda protocol, _first, _count: crash_points.cases(protocol),
