@@ -17,7 +17,7 @@ LABEL = label_of(b"cluster", 1, 0)
 def room(seed: int, liars: tuple[int, ...] = ()) -> tuple[Room, list[ThresholdDecryption], list[StandInEncryption]]:
     committee, lines = Committee(4), [Lines() for _ in range(4)]
     systems = [system for _, system in deal(committee, seed)]
-    parts = [ThresholdDecryption(0, committee, lines[me], systems[me], LABEL) for me in range(4)]
+    parts = [ThresholdDecryption(me, 0, committee, lines[me], systems[me], LABEL) for me in range(4)]
     return Room([None if me in liars else part for me, part in enumerate(parts)], lines, seed), parts, systems
 
 

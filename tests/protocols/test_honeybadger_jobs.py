@@ -60,9 +60,11 @@ def test_a_question_is_asked_once_and_no_more_of_them_than_are_needed() -> None:
     cluster.run()
     assert len(set(asked)) == len(asked)
     for me in range(4):
+        tossed = [name for one, work, name, _ in asked if (one, work) == (me, jobs.COIN_VERIFY)]
+        assert len(tossed) <= 2 * len(set(tossed)), "of each coin f + 1 at most, and f where one's own share is first"
         opened = [who for one, work, _, who in asked if (one, work) == (me, jobs.OPEN_VERIFY)]
         assert me not in opened, "one's own share is known"
-        assert len(opened) <= 4 * 2, "of each of four ciphertexts f + 1 at most"
+        assert len(opened) <= 4 * 2, "of each of four ciphertexts the same"
 
 
 def test_false_shares_are_found_out() -> None:

@@ -111,6 +111,7 @@ class BinaryAgreement:
         self.decided: bool | None = None
         self.number = 0  # r
         self.estimate: bool | None = None  # est; None: nothing has been put in yet
+        self._me = me
         self._committee = committee
         self._lines = lines
         self._coin = coin
@@ -274,8 +275,8 @@ class BinaryAgreement:
         if len(votes.shares) < self._committee.weak:
             return None
         valid: dict[ReplicaId, bytes] = {}
-        open_questions = 0
-        for sender in sorted(votes.shares):
+        open_questions = int(self._me not in votes.shares)  # our own is on its way back
+        for sender in sorted(votes.shares, key=self._own_first):
             share = votes.shares[sender]
             if not share:
                 continue
@@ -293,6 +294,10 @@ class BinaryAgreement:
                 self._lines.accuse(sender, "a false share of a coin")
                 votes.shares[sender] = b""
         return None
+
+    def _own_first(self, sender: ReplicaId) -> tuple[bool, ReplicaId]:
+        """One's own share is known to be right."""
+        return sender != self._me, sender
 
     @property
     def _enough(self) -> int:

@@ -60,10 +60,11 @@ class ThresholdDecryption:
     """One replica's part in opening one ciphertext. `done` says whether `plaintext` is final; None is nothing."""
 
     def __init__(
-        self, proposer: ReplicaId, committee: Committee, lines: Lines, system: Cryptosystem, label: bytes
+        self, me: ReplicaId, proposer: ReplicaId, committee: Committee, lines: Lines, system: Cryptosystem, label: bytes
     ) -> None:
         self.done = False
         self.plaintext: bytes | None = None
+        self._me = me
         self._proposer = proposer
         self._committee = committee
         self._lines = lines
@@ -118,8 +119,8 @@ class ThresholdDecryption:
     def _try_combine(self) -> None:
         if self._ciphertext is None or not self._checked or self.done:
             return
-        open_questions = 0
-        for sender in sorted(self._shares):
+        open_questions = int(self._me not in self._shares)  # our own is on its way back
+        for sender in sorted(self._shares, key=lambda one: (one != self._me, one)):  # one's own is known to be right
             share = self._shares[sender]
             wanted = self._committee.weak - len(self._valid) - open_questions
             if wanted > 0 and share and sender not in self._valid:

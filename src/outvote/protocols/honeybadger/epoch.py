@@ -51,7 +51,7 @@ class Epoch:
         self.subset = AsynchronousSubset(me, committee, coin, name_of, largest)
         self._lines = [Lines() for _ in range(committee.n)]
         self._decryptions = [
-            ThresholdDecryption(proposer, committee, self._lines[proposer], system, self.label(proposer))
+            ThresholdDecryption(me, proposer, committee, self._lines[proposer], system, self.label(proposer))
             for proposer in range(committee.n)
         ]
 
