@@ -16,6 +16,7 @@ from outvote.core.committee import Committee
 from outvote.core.contract import canonical
 from outvote.core.patience import Patient
 from outvote.crypto.dealings import Ceremony, register
+from outvote.crypto.threshold import Keys, ThresholdCoin
 from outvote.errors import Lie, Mistake
 from outvote.protocols.catalogue import HONEYBADGER_FOUNDING
 from outvote.protocols.honeybadger.foundation import (
@@ -24,6 +25,7 @@ from outvote.protocols.honeybadger.foundation import (
     Help,
     Transcript,
     ceremony_of,
+    possession_name,
     transcript_from_bytes,
     verify,
 )
@@ -152,8 +154,14 @@ def test_who_was_lied_to_and_heard_too_late_is_helped(monkeypatch: pytest.Monkey
 
 def test_false_confirmations_are_not_counted() -> None:
     """Of other keys, and of the right ones by somebody who does not possess its share."""
-    digest = core_of(begun_and_run({"dealer_seed": 5}, away=2), 0)._digest
-    for said in (Confirm(b"other", bytes(48)), Confirm(digest, bytes(48)), Confirm(digest, b"")):
+    before = core_of(begun_and_run({"dealer_seed": 5}, away=2), 0)
+    digest, outcome = before._digest, before._outcome
+    assert outcome is not None
+    row = outcome.combined.row(2, Drawn(5, 2).draw(0, b"secret"))
+    assert row is not None
+    coin = ThresholdCoin(Keys(outcome.combined.public, 2, bytes(row[0].to_be_bytes())))
+    good = coin.share(possession_name(digest))
+    for said in (Confirm(b"other", good), Confirm(digest, good[:-1] + b"x"), Confirm(digest, bytes(48))):
         world = begun(liars=LIAR)
         world.replicas[2].crash()
         for replica in (0, 1, 3):
