@@ -80,6 +80,13 @@ def test_a_cluster_is_founded_and_serves(changes: dict[str, Any]) -> None:
     World(plan(**changes), HONEYBADGER_FOUNDING).run()
 
 
+@pytest.mark.parametrize("seed", [1, 12])
+def test_a_short_swarm(seed: int) -> None:
+    """Faults and lies as the swarm draws them for HoneyBadger; one founds a cluster before that."""
+    drawn = draw(seed, "honeybadger").but(parameters={"dealer_seed": seed}, clients=1, operations_each=2)
+    World(drawn, HONEYBADGER_FOUNDING).run()
+
+
 def test_who_was_away_takes_over_what_was_confirmed() -> None:
     world = begun()
     world.replicas[3].crash()
