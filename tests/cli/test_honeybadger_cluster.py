@@ -144,6 +144,12 @@ def test_offers_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.Captu
         paths.append(own / f"replica-{replica}.offer.toml")
         assert stat.S_IMODE((own / f"replica-{replica}" / "threshold.key").stat().st_mode) == 0o600
     cluster = tmp_path / "cluster"
+    for number, host, sentence in (
+        ("4", "a b", "neither a name nor an address"), ("100", "h", "there is no replica 100"),
+        ("4", "h:x", "a name, an address or host:port"), ("4", "h:0", "must be between 1 and 65535"),
+    ):  # fmt: skip
+        assert sentence in told_of(capsys, "keys", "offer", cluster, "--replica", number, "--host", host)
+        assert not cluster.exists()
 
     def refused(offers: list[Path], *options: str, protocol: str = "honeybadger") -> str:
         given = [f"--offer={path}" for path in offers]

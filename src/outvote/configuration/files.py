@@ -34,6 +34,7 @@ from outvote.configuration.genesis import (
     Parameters,
     ReplicaEntry,
     ThresholdEntry,
+    check_entry,
     genesis_from_toml,
     genesis_to_toml,
 )
@@ -214,6 +215,7 @@ def make_offer(directory: Path, replica: ReplicaId, host: str, registers: bool) 
         registration = dealings.register(secret.secret).hex()
     party = Party.new(folder, "its owner")
     entry = ReplicaEntry(replica, address, port, party.key.public.hex(), party.certificate_text())
+    check_entry(entry)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         party.write(secret)
