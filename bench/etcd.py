@@ -6,13 +6,17 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 from cluster import free_port_block
 
 MEMBERS: Final = 3
 CONNECTIONS_MAX: Final = 8
+WARM_UP_S: Final = 0.5
 CLIENT: Final = Path(__file__).parent / "etcd_client"
 
 
@@ -44,14 +48,21 @@ def measured(etcd: str, client: Path, where: Path, seconds: float) -> dict[str, 
             for one in range(MEMBERS)
         ]  # fmt: skip
         try:
+            _load(client, endpoints, 64, WARM_UP_S)
+            before = _cpu_s(members)
             many = _load(client, endpoints, 64, seconds)
+            cpu_us = 1e6 * (_cpu_s(members) - before) / (many["ops_per_s"] * seconds)
             one = _load(client, endpoints, 1, seconds / 2)
         finally:
             for member in members:
                 member.terminate()
             for member in members:
                 member.wait()
-    return {"puts_per_s_at_64": many["ops_per_s"], "p50_ms_at_1": one["p50_ms"]}
+    return {"puts_per_s_at_64": many["ops_per_s"], "cpu_us_a_put_at_64": cpu_us, "p50_ms_at_1": one["p50_ms"]}
+
+
+def _cpu_s(members: Sequence[subprocess.Popen[bytes]]) -> float:
+    return sum(sum(psutil.Process(member.pid).cpu_times()[:2]) for member in members)
 
 
 def _load(client: Path, endpoints: str, outstanding: int, seconds: float) -> dict[str, float]:

@@ -66,6 +66,11 @@ async def go_through(cluster: DemoCluster, capsys: pytest.CaptureFixture[str]) -
         await store.put("key", "second")
         assert (await store.get("key")).value == "second"
 
+    for replica in range(LEARNER):
+        await cluster.kill(replica)
+    code, told = await command(lambda: calls.get_stale(settings, "key", 3600.0, None, False), capsys)
+    assert (code, told["replica"]) == (endings.DONE, LEARNER), "all by itself, and no older than it says"
+
     for replica in range(4):
         shutil.rmtree(where / f"replica-{replica}", ignore_errors=True)  # the processes hold their files open
     with pytest.raises(Mistake, match="holds no replica's keys"):

@@ -36,6 +36,14 @@ FAST_TESTS: Final = (
     "tests/conformance/test_every_protocol.py", "tests/client/test_session.py", "tests/client/test_receipts.py",
     "tests/host/test_turn.py", "tests/host/test_inline.py", "tests/docs/test_message_table.py",
 )
+RAFT_TESTS: Final = (
+    "tests/protocols/test_raft_replication.py", "tests/protocols/test_raft_repair.py",
+    "tests/protocols/test_raft_stale_reads.py", "tests/protocols/test_raft_witnesses.py",
+    "tests/attacks/test_raft_conf_crash.py", "tests/attacks/test_raft_fig8.py",
+    "tests/attacks/test_raft_lease_clockjump.py", "tests/attacks/test_raft_membership_ongaro.py",
+    "tests/attacks/test_raft_par_truncate.py", "tests/attacks/test_raft_prevote_lowterm.py",
+    "tests/attacks/test_raft_readindex_dup.py", "tests/docs/test_message_table.py",
+)
 # Simulated runs, because mutants that survive get through more of them anyway; and processes of their own, in which no
 # mutant is.
 LEFT_OUT: Final = "not short_swarm and not test_determinism_check"
@@ -271,14 +279,14 @@ def plant(mutant: Mutant) -> None:
     function.__code__ = code
 
 
-def simulate(seeds: Sequence[int] = SIMULATED_SEEDS) -> list[tuple[str, str]]:
+def simulate(seeds: Sequence[int] = SIMULATED_SEEDS, protocol: str = "pbft") -> list[tuple[str, str]]:
     """Of each simulated run the digest of its trace, and the violation or ""."""
     from outvote.simulator.runs import run_seed
 
     told = []
     for seed in seeds:
         _limit(RUN_LIMIT_SECONDS)
-        result = run_seed("pbft", seed)
+        result = run_seed(protocol, seed)
         told.append((result.digest, result.violation))
         if result.violation:
             break
@@ -288,16 +296,20 @@ def simulate(seeds: Sequence[int] = SIMULATED_SEEDS) -> list[tuple[str, str]]:
 class Hunt:
     """Tests, what they cover, and how simulated runs go without a fault."""
 
-    def __init__(self, tests: Sequence[str], simulated: bool = True) -> None:
+    def __init__(self, tests: Sequence[str], simulated: bool = True, protocol: str = "pbft") -> None:
+        self.protocol = protocol
         self.folder = tempfile.mkdtemp(prefix="outvote-mutants-")
         self.tests = tests
         self.simulated = simulated
         self.coverage = self._measure()
         self.digests: list[str] = []
         if simulated:
-            self.digests = [digest for digest, violation in in_child(simulate) if not violation]
+            self.digests = [digest for digest, violation in in_child(self._simulate) if not violation]
             if len(self.digests) != len(SIMULATED_SEEDS):
                 raise RuntimeError("the simulation fails without any mutant: mend that first")
+
+    def _simulate(self) -> list[tuple[str, str]]:
+        return simulate(SIMULATED_SEEDS, self.protocol)
 
     def _measure(self) -> Coverage:
         def measured() -> Any:
@@ -320,7 +332,7 @@ class Hunt:
             ended = collect(self.tests, job, self.folder)
             if self.simulated:
                 recorder.switch_context(SIMULATED)
-                simulate(MEASURED_SEEDS)
+                simulate(MEASURED_SEEDS, self.protocol)
             recorder.stop()
             return [ended.failed, ended.report, seconds, _lines_covered(recorder)]
 

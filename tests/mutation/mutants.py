@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, cast
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PACKAGE: Final = ROOT / "src" / "outvote"
+RAFT_SUBJECTS: Final = ("protocols/raft",)  # in a survey of its own
 SUBJECTS: Final = ("protocols/pbft", "core", "machines")  # what the survey covers, but for
 # No replica runs these: the simulator's checkers and schedules, and what `outvote check` tries a user's class with,
 # whose tests start processes of their own (one for everything that it has to find in a class).

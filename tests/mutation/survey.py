@@ -1,6 +1,6 @@
 """`make mutants`: plant every small fault in the protocol, its building blocks and the machines; list what survives.
 
-Usage: survey.py [--module core.tally] [--function Tally.add] [--sample 100 --seed 7] [--again]
+Usage: survey.py [--protocol raft] [--module core.tally] [--function Tally.add] [--sample 100 --seed 7] [--again]
 
 The whole survey writes docs/mutants.md. A part of it only prints. Verdicts are kept in build/mutants.json; `--again`
 judges only those that survived the last time, and new ones.
@@ -19,8 +19,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from killers import FAST_TESTS, SIMULATION, SURVIVED, TESTS, TIME, Hunt, Verdict
-from mutants import ROOT, Mutant, modules, mutants_of
+from killers import FAST_TESTS, RAFT_TESTS, SIMULATION, SURVIVED, TESTS, TIME, Hunt, Verdict
+from mutants import RAFT_SUBJECTS, ROOT, SUBJECTS, Mutant, modules, mutants_of
 
 EXPLANATIONS: Final = Path(__file__).with_name("survivors.toml")
 PAGE: Final = ROOT / "docs" / "mutants.md"
@@ -54,13 +54,14 @@ def explanations() -> dict[str, Explanation]:
     return found
 
 
-def every_mutant() -> list[Mutant]:
-    return [mutant for module in modules() for mutant in mutants_of(module)]
+def every_mutant(protocol: str = "pbft") -> list[Mutant]:
+    subjects = SUBJECTS if protocol == "pbft" else RAFT_SUBJECTS
+    return [mutant for module in modules(subjects) for mutant in mutants_of(module)]
 
 
 def chosen(arguments: argparse.Namespace, kept: Mapping[str, Verdict]) -> list[Mutant]:
     """The mutants that the options ask for."""
-    found = every_mutant()
+    found = every_mutant(arguments.protocol)
     if arguments.module:
         found = [mutant for mutant in found if mutant.module.startswith(arguments.module)]
     if arguments.function:
@@ -151,7 +152,8 @@ def survey(arguments: argparse.Namespace) -> int:
     mutants = chosen(arguments, kept)
     told = explanations()
     verdicts: dict[str, Verdict] = {}
-    hunt = Hunt(arguments.tests or FAST_TESTS, not arguments.without_simulation)
+    tests = FAST_TESTS if arguments.protocol == "pbft" else RAFT_TESTS
+    hunt = Hunt(arguments.tests or tests, not arguments.without_simulation, arguments.protocol)
     output = os.fdopen(os.dup(1), "w")
 
     def heard(mutant: Mutant, verdict: Verdict) -> None:
@@ -170,10 +172,10 @@ def survey(arguments: argparse.Namespace) -> int:
         outcomes.setdefault(mutant.module, Counter())[verdicts[mutant.key].outcome] += 1
     print("\n".join(table("Module", outcomes, outcomes)), file=output)
     keep(arguments.verdicts, {**kept, **verdicts})
-    every = every_mutant()
+    every = every_mutant(arguments.protocol)
     verdicts = {**kept, **verdicts}
     part = arguments.module or arguments.function or arguments.only or arguments.sample or arguments.tests
-    if not part and all(one.key in verdicts for one in every):
+    if not part and arguments.protocol == "pbft" and all(one.key in verdicts for one in every):
         PAGE.write_text(page(every, verdicts, told))
         print(f"{PAGE.relative_to(ROOT)} is written", file=output)
     silent = [one for one in mutants if verdicts[one.key].outcome == SURVIVED and one.key not in told]
@@ -182,6 +184,7 @@ def survey(arguments: argparse.Namespace) -> int:
 
 def options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Plant small faults and see which ones nobody notices.")
+    parser.add_argument("--protocol", choices=("pbft", "raft"), default="pbft", help="raft: its folder, only printed")
     parser.add_argument("--module", default="", help="only modules that begin so: protocols.pbft, core.tally")
     parser.add_argument("--function", default="", help="only this function: State.low")
     parser.add_argument("--only", nargs="*", help="only these, by the names under which survivors are printed")

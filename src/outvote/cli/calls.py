@@ -82,7 +82,7 @@ def get_stale(
         return await client.read_stale("get", key, within_s=seconds, replica=replica, proof=proof)
 
     with _proof(settings) as keep:
-        stale = _run(settings, machine, read)
+        stale = _run(settings, machine, read, alone=True)
         keep(stale.receipt)
     entry, age_s = stale.value, stale.age_ns / SECOND
     found = 0 if entry is None else entry.version
@@ -269,20 +269,21 @@ def _proof(settings: Settings) -> Iterator[Callable[[Receipt | None], None]]:
 
 
 def _run(
-    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]]
+    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]],
+    alone: bool = False,
 ) -> T:
-    return asyncio.run(_connected(settings, machine, act))
+    return asyncio.run(_connected(settings, machine, act, alone))
 
 
 async def _connected(
-    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]]
+    settings: Settings, machine: type[StateMachine], act: Callable[[Client], Coroutine[Any, Any, T]], alone: bool
 ) -> T:
     genesis = load_genesis(settings.cluster)
     keys = load_client_keys(settings.cluster, _client_name(settings, genesis), genesis)
     timeout_ns = int(settings.timeout_s * SECOND)
     with _alone(keys.directory, settings.timeout_s):
         config = SessionConfig(first_number=time.time_ns() // 1000, timeout_ns=timeout_ns)
-        async with await Client.connect(genesis, None, machine, keys=keys, config=config) as client:
+        async with await Client.connect(genesis, None, machine, keys=keys, config=config, alone=alone) as client:
             return await act(client)
 
 

@@ -149,12 +149,14 @@ class Client:
         *,
         keys: PartyKeys | None = None,
         config: SessionConfig | None = None,
+        alone: bool = False,
     ) -> Client:
         """`where`: the cluster's directory, or a Genesis together with `keys`. `name`: the client, if the directory
         holds the keys of several. `machine`: the replicated class, if cluster.toml's cannot be imported here.
 
-        Returns once a quorum of replicas speaks to this client. Raises Mistake for wrong configuration, Refused
-        if the replicas do not know this client, NotEnoughReplicas after `config.timeout_ns`.
+        Returns once a quorum of replicas speaks to this client, or one if it is to be `alone`: for `read_stale`. Raises
+        Mistake for wrong configuration, Refused if the replicas do not know this client, NotEnoughReplicas after
+        `config.timeout_ns`.
         """
         if isinstance(where, Genesis):
             if keys is None:
@@ -165,7 +167,7 @@ class Client:
             keys = keys or load_client_keys(Path(where), name, genesis)
         client = cls(genesis, keys, machine, config)
         try:
-            await client._meet()
+            await client._meet(1 if alone else client.committee.quorum)
         except BaseException:
             await client.close()
             raise
@@ -432,20 +434,20 @@ class Client:
 
     # ---- the beginning -----------------------------------------------------------------------------------------
 
-    async def _meet(self) -> None:
-        """Wait until a quorum of replicas speaks to us."""
+    async def _meet(self, needed: int) -> None:
+        """Wait until so many replicas speak to us."""
         self._connections.start()
         deadline = self._loop.time() + self.config.timeout_ns / SECOND
-        while sum(self._greeted) < self.committee.quorum:
+        while sum(self._greeted) < needed:
             rejected = [p for p in self._connections.problems.values() if REJECTION in p]
             rejected += self.session.connection_refusals.values()
-            if len(rejected) > self.committee.n - self.committee.quorum:
+            if len(rejected) > self.committee.n - needed:
                 raise Refused(f"{len(rejected)} replicas do not talk to client {self.name}: {rejected[0]}")
             left = deadline - self._loop.time()
             if left <= 0:
                 raise NotEnoughReplicas(
                     f"{sum(self._greeted)} of the {self.committee.n} replicas of {self.genesis.name} answered, "
-                    f"{self.committee.quorum} are needed{self._absences()}",
+                    f"{needed} {'is' if needed == 1 else 'are'} needed{self._absences()}",
                     may_execute=False,
                 )
             self._arrival.clear()
