@@ -162,6 +162,7 @@ def test_offers_that_do_not_fit_are_refused(tmp_path: Path, capsys: pytest.Captu
     assert "leave --threshold-keys away" in refused(paths, "--threshold-keys", "dealt")
     assert "pbft has no threshold keys" in refused(paths, "--threshold-keys", "generated", protocol="pbft")
     assert "choose dealt or generated" in refused([], "--threshold-keys", "found")
+    assert "up to 40 of them, not 41" in refused([], "--threshold-keys", "generated", "--replicas", "41")
     text = paths[2].read_text()
     registration = text[text.index('registration = "') + 16 :][:288]
     for changed, sentence in (

@@ -29,9 +29,9 @@ from outvote.protocols.honeybadger.foundation import (
     transcript_from_bytes,
     verify,
 )
-from outvote.protocols.honeybadger.founding import FoundingReplica
+from outvote.protocols.honeybadger.founding import WITHOUT_KEYS, FoundingReplica
 from outvote.protocols.honeybadger.keys import Drawn
-from outvote.protocols.honeybadger.messages import Agreeing, Batch, Decided
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Decided, Lacking
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
@@ -195,6 +195,8 @@ def test_what_is_not_asked_for_is_not_admitted() -> None:
     assert core.admits(1, Founded(transcript))
     assert not core.admits(1, Founded(few))
     assert not core.admits(1, Help(b"box"))
+    assert core.admits(1, Lacking(WITHOUT_KEYS, 0))
+    assert not core.admits(1, Lacking(0, 0)), "nothing new, so it does not keep us from asking"
     assert core.admits(1, Agreeing(0, 3, BVal(0, True)))
     assert not core.admits(1, Agreeing(0, 4, BVal(0, True)))
     assert not core.admits(1, Agreeing(1, 3, BVal(0, True))), "an epoch of batches"

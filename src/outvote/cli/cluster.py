@@ -33,6 +33,7 @@ from outvote.core.quorums import REPLICAS_MAX
 from outvote.errors import Mistake, OutvoteError
 from outvote.protocols.catalogue import Protocol
 from outvote.protocols.catalogue import protocol as protocol_named
+from outvote.protocols.honeybadger.foundation import GENERATING_MAX
 
 DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
 DEFAULT_REPLICAS: Final = 4
@@ -104,6 +105,9 @@ def create(
     """`create_cluster` after a look at the names that only this level can look up. Raises Mistake."""
     load_machine(machine)
     entry = protocol_named(entry_name(protocol, form))
+    keys = threshold_keys_named(threshold_keys, entry, offers)
+    if keys == "generated" and replicas > GENERATING_MAX:
+        raise Mistake(f"replicas make threshold keys together up to {GENERATING_MAX} of them, not {replicas}")
     return create_cluster(
         directory,
         name=name if name is not None else _name_from(directory),
@@ -118,7 +122,7 @@ def create(
         channel=channel_named(channel),
         tolerates=entry.tolerates,
         flags=flags,
-        threshold_keys=threshold_keys_named(threshold_keys, entry, offers),
+        threshold_keys=keys,
         offers=offers,
     )
 

@@ -127,7 +127,7 @@ class FoundingReplica(HoneyBadgerReplica):
 
     def admits(self, sender: ReplicaId, message: Message) -> bool:
         if isinstance(message, Lacking):
-            return True
+            return self.founded or message.delivered < 0
         if isinstance(message, Confirm):
             return not self.founded and sender not in self._confirms
         if isinstance(message, Founded):
@@ -282,6 +282,7 @@ class FoundingReplica(HoneyBadgerReplica):
         self.state.heard += 1
         self._confirms.clear()
         self._values.clear()
+        self._said.clear()  # whoever lacks keys is told what came of it
 
     # ------------------------------------------------------------------ laggards
 
