@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from real_cluster import RealCluster
 
 from outvote.cli.doctor import diagnose
 from outvote.cli.main import run_command
 from outvote.configuration.files import CLUSTER_FILE, create_cluster, load_genesis
-from outvote.configuration.genesis import Genesis
+from outvote.configuration.genesis import Genesis, ThresholdEntry
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how_to" / "spread_the_faults.md"
 STORE = "outvote.machines.key_value:KeyValueStore"
@@ -38,6 +39,14 @@ def said(n: int, **shared: list[int]) -> list[dict[str, str]]:
 def test_replicas_that_share_nothing_bear_f(tmp_path: Path) -> None:
     found = diagnose(spread(tmp_path), tmp_path, said(7))
     assert (found.domains, found.effective_faults(), found.too_large()) == ((), 2, [])
+
+
+def test_threshold_keys_that_were_dealt_were_in_one_place(tmp_path: Path) -> None:
+    genesis, threshold = spread(tmp_path), ThresholdEntry("00", ("00",) * 7)
+    found = diagnose(msgspec.structs.replace(genesis, threshold=threshold), tmp_path, said(7))
+    assert [(one.kind, len(one.replicas)) for one in found.too_large()] == [("dealer", 7)]
+    made = ThresholdEntry(registrations=("00",) * 7)
+    assert diagnose(msgspec.structs.replace(genesis, threshold=made), tmp_path, said(7)).domains == ()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
         "whoever reads it speaks for all of them; leave each replica's keys on its own host only",
     ),
     "issuer": ("one certificate issuer", "whoever holds its key can stand in for them; let each sign its own"),
+    "dealer": (
+        "one dealer of their threshold keys",
+        "whoever read them there decrypts batches before they are ordered; let the replicas generate them",
+    ),
     "kernel": ("one kernel", "a bug in it is in all of them; mix releases or systems"),
     "python": ("one Python", "a bug in it is in all of them; mix versions or implementations"),
     "outvote": ("one outvote", "a bug in it is in all of them; roll out new versions one replica at a time"),
@@ -132,6 +136,8 @@ def diagnose(
         add("address", _address(entry.host), number)
         if (replica_directory(directory, number) / "signing.key").exists():
             add("keys", str(directory), number)
+        if genesis.threshold is not None and genesis.threshold.public_key:
+            add("dealer", "outvote init", number)
         certificate = x509.load_der_x509_certificate(certificates[number])
         if certificate.issuer != certificate.subject:
             add("issuer", certificate.issuer.rfc4514_string(), number)
