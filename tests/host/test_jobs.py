@@ -99,6 +99,7 @@ def with_worker(
 @pytest.mark.processes
 def test_a_process_answers() -> None:
     async def act(worker: Worker, answers: Callable[[int], Any]) -> None:
+        await worker.ready.wait()
         for ticket in range(50):
             worker.begin(job(ticket))
         await answers(50)
@@ -112,6 +113,7 @@ def test_a_process_answers() -> None:
 @pytest.mark.parametrize("last", ["end", "babble"])
 def test_when_it_ends_its_jobs_are_done_here(last: str) -> None:
     async def act(worker: Worker, answers: Callable[[int], Any]) -> None:
+        await worker.ready.wait()
         worker.begin(job(1))
         await answers(1)
         worker.begin(job(2, last))
@@ -124,6 +126,20 @@ def test_when_it_ends_its_jobs_are_done_here(last: str) -> None:
     assert done[1] == b"1ba"
     assert [done[ticket] for ticket in (2, 3, 4)] == [b"here ab%d" % ticket for ticket in (2, 3, 4)]
     assert said == ["the process for jobs has ended: they are done in this one from now on"]
+
+
+@pytest.mark.processes
+def test_before_it_is_ready_jobs_are_done_here() -> None:
+    async def act(worker: Worker, answers: Callable[[int], Any]) -> None:
+        worker.begin(job(1))
+        await answers(1)
+        await worker.ready.wait()
+        worker.begin(job(2))
+        await answers(2)
+
+    done, said = with_worker((sys.executable, "-c", PROGRAM), act)
+    assert done == {1: b"here ab1", 2: b"2ba"}
+    assert said == []
 
 
 @pytest.mark.processes

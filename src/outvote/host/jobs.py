@@ -74,13 +74,15 @@ class BetweenPasses:
 
 
 class Worker:
-    """A process for the jobs of one core. `program`: its command line. Needs a running loop."""
+    """A process for the jobs of one core. `program`: its command line. Needs a running loop. Until it is `ready`, which
+    may take seconds on a busy machine, jobs are done between passes."""
 
     def __init__(self, program: Sequence[str], core: Core, done: Done, say: Callable[[str], None]) -> None:
         self._program = program
         self._here = BetweenPasses(core, done)
         self._done = done
         self._say = say
+        self.ready = asyncio.Event()
         self._process: Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._under_way: dict[int, Job] = {}
@@ -109,7 +111,7 @@ class Worker:
             await self._reading
 
     def begin(self, job: Job) -> None:
-        if self._process is None or self._process.stdin is None:
+        if self._process is None or self._process.stdin is None or not self.ready.is_set():
             self._here.begin(job)
             return
         self._under_way[job.ticket] = job
@@ -123,6 +125,7 @@ class Worker:
                 if size > FRAME_BYTES_MAX:
                     break
                 one = _decode_answer(await process.stdout.readexactly(size))
+                self.ready.set()
                 if self._under_way.pop(one.ticket, None) is not None:
                     self._done(one.ticket, one.answer)
         except (asyncio.IncompleteReadError, ConnectionError, msgspec.DecodeError):
@@ -147,6 +150,7 @@ def _kill(process: Process) -> None:
 
 def work(compute: Callable[[Job], bytes], source: int, sink: int) -> None:
     """The worker's side, on file descriptors: until its input ends. `compute`: a core's."""
+    _write(sink, bytearray(_frame(Answer(0, b""))))  # ready
     unread = bytearray()
     while chunk := os.read(source, READ_BYTES):
         unread += chunk
