@@ -38,8 +38,10 @@ shares and old ones lie on different polynomials, of which no mixture gives anyt
 The bias (Gennaro, Jarecki, Krawczyk and Rabin 1999). Liars see g1^F(0, 0) of the correct dealers before they deal, and
 may have their own dealings disqualified afterwards; so among some 2^f keys they can choose, and the public key is not
 uniform. Here nothing is drawn from the key's bits. Whoever forges a signature or opens a ciphertext under a key that is
-biased in this way can as well solve the problem that they rest on: in the proof a random instance of it is added to
-the liars' part of the key (Gennaro et al. 2007, section 5, for discrete logarithms; Bacho and Loss 2022 for BLS).
+biased in this way can as well solve the problem that they rest on: the proof puts an instance of it into a correct
+dealer's part of the key, and takes the liars' parts, which it knows from the rows that correct replicas hold, off again
+(Gennaro et al. 2007 for discrete logarithms; Bacho and Loss 2022 for BLS). For this encryption the argument is the
+same; we know of no publication that spells it out.
 """
 
 from __future__ import annotations
