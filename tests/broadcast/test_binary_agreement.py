@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from rooms import agreement_room
-from schedules import Room
+from schedules import Letter, Room
 
 from outvote.broadcast.binary_agreement import (
     ROUNDS_AHEAD,
@@ -57,6 +57,24 @@ def test_all_decide_the_same_bit_that_somebody_put_in(n: int, seed: int) -> None
     assert len(set(decided)) == 1
     assert decided[0] in bits[: n - len(liars)]
     assert {culprit for lines in there.lines for culprit, _ in lines.faults} <= set(liars)
+
+
+def by_kind_and_bit(letter: Letter) -> object:
+    body = letter.body
+    return letter.sender, letter.receiver, type(body), getattr(body, "bit", getattr(body, "bits", 0))
+
+
+def test_a_scheduler_who_looks_into_messages_divides_nobody_and_stops_nobody() -> None:
+    for seed in range(150):
+        there, parts, dealer = agreement_room(4, seed, liars=(3,))
+        bits = [there.random.random() < 0.5 for _ in range(3)]
+        for part, bit in zip(parts, bits, strict=False):
+            part.propose(bit)
+        babble(there, 3, dealer)
+        there.run_by_priority(by_kind_and_bit, liar=3)
+        decided = {part.decided for part in parts[:3]}
+        assert len(decided) == 1
+        assert decided <= {*bits}
 
 
 @pytest.mark.parametrize("bit", [False, True])

@@ -16,6 +16,7 @@ from outvote.types import MILLISECOND, SECOND, Nanos, ReplicaId
 REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times its stand-in
 EPOCH_TIMES = 5  # the paper's formula: rounds of agreement on each bit, and what is said again to those who ask
 REAL_THRESHOLD_EVERY = 20  # seeds of a protocol with a dealer: 5 % of them
+HELD_SHARE = 0.25
 REAL_THRESHOLD_OPERATIONS = 6  # of all clients
 SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
     "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 6, 7),
@@ -81,7 +82,11 @@ def draw(seed: int, protocol: str = "pbft") -> Plan:
 
 def _with_threshold(plan: Plan) -> Plan:
     """The dealer's keys are stand-ins but for every 20th seed: an epoch takes a second of pairings then, so it does a
-    few operations only, in batches."""
+    few operations only, in batches. A quarter of the seeds have a scheduler who holds back one replica at a time."""
+    schedule = Random(f"{plan.seed} schedule")
+    if schedule.random() < HELD_SHARE:
+        held = swarm_faults.holds(schedule, plan.n, plan.faults_end)
+        plan = plan.but(faults=tuple(sorted((*plan.faults, *held), key=lambda fault: fault.at)))
     deferred = Random(f"{plan.seed} jobs").randrange(2)  # cryptography as jobs, or within the turn
     parameters = {**plan.parameters, "dealer_seed": plan.seed, "deferred": deferred}
     if plan.seed % REAL_THRESHOLD_EVERY != 13:

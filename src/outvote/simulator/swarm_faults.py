@@ -86,6 +86,22 @@ def chase(rng: Random, n: int, end: Nanos, timeout: Nanos) -> list[Fault]:
     return faults
 
 
+def holds(rng: Random, n: int, end: Nanos) -> list[Fault]:
+    """What one replica after the other says is held back, as long as an agreement takes or longer: the scheduler of
+    an asynchronous network, who loses nothing (see scheduler.py)."""
+    faults = []
+    at = rng.randrange(end // 4)
+    length = rng.choice((20, 200, 1000)) * MILLISECOND
+    while at < end:
+        stop = min(end, at + length * rng.randrange(5, 20) // 10)
+        replica = rng.randrange(n)
+        for other in range(n):
+            if other != replica:
+                faults += [Fault(at, "clog", replica, other), Fault(stop, "unclog", replica, other)]
+        at = stop
+    return faults
+
+
 def clogs(rng: Random, n: int, end: Nanos) -> list[Fault]:
     """Single links, or a swizzle: the links of some replicas one after the other, and back in another order."""
     faults = []
