@@ -237,3 +237,32 @@ def test_other_numbers_are_checked() -> None:
     with pytest.raises(Mistake, match="raft has no colour"):
         protocol("raft").make(0, Committee(3, "crashes"), {"colour": 1})
     assert RaftConfig(view_timeout_ns=800 * MILLISECOND).heartbeat_ns == 100 * MILLISECOND
+
+
+def test_an_ordinary_candidate_does_not_claim_that_the_leader_sent_it() -> None:
+    """That word bypasses those who hear a leader still."""
+    steps = Steps(3, pre_vote=0)
+    steps.time_out(1)
+    said = [one[2] for one in steps.take(RequestVote)]
+    assert said
+    assert not any(one.transfer for one in said)  # type: ignore[attr-defined]
+
+
+def test_a_heartbeat_lets_one_that_restarted_commit_what_it_holds() -> None:
+    """In an idle cluster nothing else would come."""
+    steps = Steps(3)
+    steps.elect(0)
+    steps.submit(0, 1)
+    steps.settle()
+    steps.pass_time(steps.state(0).config.heartbeat_ns, 0)
+    steps.settle()
+    steps.crash(1)
+    assert steps.executed(1) == []
+    commit, term = steps.state(0).commit, steps.state(0).term
+    steps.hear((0, 1, Heartbeat(term, commit, 98)))
+    steps.hear((0, 1, Heartbeat(term, commit, 99, term + 1)))
+    assert steps.executed(1) == [], "another entry may stand there"
+    steps.hear((0, 1, Heartbeat(term, commit + 1, 100, -1)))
+    assert steps.executed(1) == [], "not known to the leader, not held here: that is no match"
+    steps.hear((0, 1, Heartbeat(term, commit, 101, term)))
+    assert steps.executed(1) == [1]
