@@ -53,6 +53,42 @@ def test_what_is_encrypted_is_opened_by_any_f_plus_1() -> None:
         assert SYSTEMS[0].combine(b"label", ciphertext, {one: shares[one] for one in pair}) == b"a batch"
 
 
+def test_f_replicas_open_nothing_whatever_they_put_beside_their_shares() -> None:
+    """f = 2 of 7: one of their shares under another one's number, a point that is nobody's, or a share of another
+    ciphertext make no third."""
+    public, secrets = threshold.deal(7, 3, bytes(32))
+    systems = [threshold.ThresholdEncryption(threshold.Keys(public, me, secrets[me])) for me in range(7)]
+    ciphertext = systems[0].encrypt(b"label", b"buy at any price", bytes(32))
+    another = systems[1].encrypt(b"another", b"of no importance", b"1" * 32)
+    own = {me: systems[me].share(b"label", ciphertext) for me in (5, 6)}
+    for made_up in (own[5], own[6], systems[5].share(b"another", another), systems[2].share(b"another", another)):
+        assert not systems[5].verifies(b"label", ciphertext, 2, made_up)
+        with pytest.raises(Lie):
+            systems[5].combine(b"label", ciphertext, {**own, 2: made_up})
+    third = systems[2].share(b"label", ciphertext)
+    assert systems[5].combine(b"label", ciphertext, {**own, 2: third}) == b"buy at any price"
+
+
+def test_what_is_remembered_vouches_for_nothing_else() -> None:
+    """One's own shares are known again, and the last proof that held; neither for another name, label or content."""
+    coin, system = threshold.ThresholdCoin(KEYS[1]), threshold.ThresholdEncryption(KEYS[1])
+    share, other = coin.share(b"name"), coin.share(b"other")
+    assert coin.verifies(b"name", 1, share)
+    assert not coin.verifies(b"name", 1, other)
+    assert not coin.verifies(b"name", 0, share)
+    ciphertext = system.encrypt(b"label", b"secret", bytes(32))
+    assert system.checks(b"label", ciphertext)
+    assert not system.checks(b"other", ciphertext)
+    assert not system.checks(b"label", ciphertext[:-1] + bytes([ciphertext[-1] ^ 1]))
+    own = system.share(b"label", ciphertext)
+    assert system.verifies(b"label", ciphertext, 1, own)
+    assert not system.verifies(b"label", ciphertext, 1, share)
+    memory: dict[bytes, bytes] = {}
+    for number in range(300):
+        threshold._keep(memory, b"%d" % number, b"")
+    assert len(memory) == 256
+
+
 def test_a_mauled_ciphertext_gets_no_share() -> None:
     """hb_cca_maul: any byte changed, or another label, and nobody helps to open it."""
     ciphertext = SYSTEMS[0].encrypt(b"label", b"secret", bytes(32))
