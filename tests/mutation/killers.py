@@ -42,7 +42,7 @@ RAFT_TESTS: Final = (
     "tests/attacks/test_raft_conf_crash.py", "tests/attacks/test_raft_fig8.py",
     "tests/attacks/test_raft_lease_clockjump.py", "tests/attacks/test_raft_membership_ongaro.py",
     "tests/attacks/test_raft_par_truncate.py", "tests/attacks/test_raft_prevote_lowterm.py",
-    "tests/attacks/test_raft_readindex_dup.py", "tests/docs/test_message_table.py",
+    "tests/attacks/test_raft_readindex_dup.py", "tests/docs/test_message_table.py", "tests/docs/test_protocols_page.py",
 )
 # Simulated runs, because mutants that survive get through more of them anyway; and processes of their own, in which no
 # mutant is.
@@ -405,7 +405,7 @@ class Hunt:
             return [TESTS, failed]
         if not self.simulated or not self.coverage.simulated(mutant):
             return [SURVIVED, "not simulated"]
-        told = simulate()
+        told = simulate(SIMULATED_SEEDS, self.protocol)
         for seed, (_, violation) in zip(SIMULATED_SEEDS, told, strict=False):
             if violation:
                 return [SIMULATION, f"seed {seed}: {violation}"]

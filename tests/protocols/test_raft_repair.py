@@ -322,3 +322,44 @@ def test_the_words_are_the_papers() -> None:
     steps.hear((0, 1, QueryEntries(1, ((4, 9),))))
     [answers] = [one[2] for one in steps.letters if one[0] == 1]
     assert answers.answers[0].what == DONT_HAVE  # type: ignore[attr-defined]
+
+
+def test_the_first_entry_behind_where_the_log_begins_is_named_as_well() -> None:
+    steps = filled(count=20, checkpoint_interval=4, window=8)
+    steps.crash(1)
+    base = steps.state(1).log.base
+    assert base
+    last = steps.state(1).log.last
+    assert last - base < 16
+    steps.submit(0, 21)
+    steps.settle()
+    disk = steps.disks[1]
+    named = [one for one in disk if isinstance(one, Identified)][-1]
+    assert named.first == base + 1
+    at = next(at for at, one in enumerate(disk) if isinstance(one, Wrote) and one.after == base)
+    disk[at : disk.index(named)] = [Lost()] * (disk.index(named) - at)
+    steps.crash(1)
+    assert list(steps.state(1).repair.faulty) == list(range(base + 1, last + 2))
+
+
+def test_a_leader_whose_entry_others_hold_only_in_a_state_leaves_the_lead() -> None:
+    steps = filled()
+    state = steps.state(0)
+    lose(steps, 0, 7)
+    steps.crash(0)
+    steps.state(0).timers.cancel("repair")
+    steps.elect(0)
+    state = steps.state(0)
+    steps.letters.clear()
+    for me in (1, 2):
+        steps.state(me).log.compact(7)
+    state.timers.set("repair", steps.now)
+    beat(steps, 0, times=20)
+    assert not state.leads
+    assert state.repair.state_of == 7
+    assert state.lacks_state
+    before = state.term
+    for _ in range(3):
+        steps.pass_time(4 * state.config.view_timeout_ns, 0)
+    assert state.term == before, "nor does it stand for election"
+    assert state.log.term(7) == 1, "and nothing is cut off"
