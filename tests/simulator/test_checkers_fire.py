@@ -13,6 +13,7 @@ from typing import Any
 import log_cases
 import msgspec
 import pytest
+import secrecy_cases
 
 from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.committee import Committee
@@ -67,8 +68,7 @@ from outvote.wire.client_messages import ReplyStatement
 Event = tuple[Any, ...]  # the event's name and its arguments
 PBFT = protocol("pbft")
 LIAR: ReplicaId = 3
-A, B, NO_HISTORY = b"a" * 32, b"b" * 32, bytes(32)
-CLIENT = FIRST_CLIENT
+A, B, NO_HISTORY, CLIENT = b"a" * 32, b"b" * 32, bytes(32), FIRST_CLIENT
 
 
 class Stage(Scene):
@@ -555,6 +555,7 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Storms, "view storm", view_storm),
     (Storms, "livelock", livelock),
     (Pace, "slow primary kept", slow_primary_kept),
+    *secrecy_cases.CASES,
 )
 
 

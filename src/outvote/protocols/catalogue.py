@@ -74,6 +74,13 @@ class LogInsight(NamedTuple):
     keeps_data: Callable[[Mapping[str, int], ReplicaId], bool]  # with these parameters; a witness notes terms alone
 
 
+class SecretInsight(NamedTuple):
+    """The same of a protocol whose proposals nobody can read before they are ordered; places are epochs."""
+
+    decides: Callable[[Struct], tuple[Position, ReplicaId, bool] | None]  # whose is in, says who says it
+    opens: Callable[[Struct], tuple[Position, ReplicaId] | None]  # whose proposal this helps to open
+
+
 class Insight(NamedTuple):
     """What the simulator's checkers may know of a protocol's inside; nothing else looks at it."""
 
@@ -89,6 +96,7 @@ class Insight(NamedTuple):
     timeout_ns: Callable[[Core], Nanos]  # how long a core waits just now before it gives a view up
     fruitless_views_max: Callable[[Mapping[str, int], Committee], int]  # in a row, once only f replicas disturb
     votes: bool = True  # a quorum's final votes decide; else nothing is counted, and agreement alone is looked at
+    secrets: SecretInsight | None = None  # then proposals are encrypted
     log: LogInsight | None = None  # then no final votes decide, but what is durable in a majority of logs
 
 
@@ -388,6 +396,7 @@ HONEYBADGER: Final = Protocol(
         timeout_ns=honeybadger_insight.timeout_ns,
         fruitless_views_max=honeybadger_insight.fruitless_views_max,
         votes=False,
+        secrets=SecretInsight(honeybadger_insight.decides, honeybadger_insight.opens),
     ),
     expected_marks=honeybadger_records.MARKS,
     deals=True,

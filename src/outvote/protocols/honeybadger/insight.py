@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from outvote.broadcast.binary_agreement import ROUNDS_AHEAD
+from outvote.broadcast.binary_agreement import ROUNDS_AHEAD, Term
 from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
 from outvote.core.patience import Patient
-from outvote.protocols.honeybadger.messages import Batch
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Decrypting
 from outvote.protocols.honeybadger.records import Certified
 from outvote.protocols.honeybadger.replica import DECIDED_AHEAD, HoneyBadgerReplica
 from outvote.protocols.honeybadger.state import State
@@ -55,6 +55,18 @@ def state_vote(statement: Struct) -> tuple[Position, Digest] | None:
 def state_vouchers(committee: Committee) -> tuple[int, int]:
     """How many must have said CHECKPOINT before a state is kept: in all, and honest ones."""
     return committee.quorum, committee.quorum - committee.faults
+
+
+def decides(statement: Struct) -> tuple[Position, ReplicaId, bool] | None:
+    """An agreement on whether a proposal is in has ended, says who says this."""
+    if isinstance(statement, Agreeing) and isinstance(statement.body, Term):
+        return statement.epoch, statement.proposer, statement.body.bit
+    return None
+
+
+def opens(statement: Struct) -> tuple[Position, ReplicaId] | None:
+    """A share of the decryption of a proposal."""
+    return (statement.epoch, statement.proposer) if isinstance(statement, Decrypting) else None
 
 
 def relies_on(core: Core) -> list[Record]:

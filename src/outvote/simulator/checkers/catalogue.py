@@ -23,6 +23,7 @@ from outvote.simulator.checkers.promises import Promises
 from outvote.simulator.checkers.real_time import RealTime
 from outvote.simulator.checkers.reference import Reference
 from outvote.simulator.checkers.reply_table import ReplyTable
+from outvote.simulator.checkers.secrecy import Secrecy
 from outvote.simulator.checkers.snapshots import Snapshots
 from outvote.simulator.checkers.stable_states import StableStates
 from outvote.simulator.checkers.staleness import Staleness
@@ -32,5 +33,5 @@ from outvote.simulator.checkers.validity import Validity
 CHECKERS: Final[tuple[type[Checker], ...]] = (
     Order, Validity, ExactlyOnce, ReplyTable, Digests, Snapshots, Reference, Certificates, Decisions, StableStates,
     DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, Logs, RealTime, Staleness,
-    Storms, Pace,
+    Storms, Pace, Secrecy,
 )
