@@ -261,7 +261,7 @@ RAFT: Final = Protocol(
             keeps_data=raft_insight.keeps_data,
         ),
     ),
-    expected_marks=raft_records.MARKS,
+    expected_marks=raft_records.DEMANDED,
     operations=RAFT_OPERATIONS,
     flags=(*RAFT_FLAGS, "lease_drift_ppm", "learners", "witnesses"),
     facts=raft_facts.RAFT,

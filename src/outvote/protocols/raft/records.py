@@ -64,11 +64,15 @@ class Repaired(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fi
 
 
 RECORDS: Final = (Voted, Wrote, Compacted, Asking, Identified, Repaired)
-MARKS: Final = ("terms entered", "logs begun by a state")
+MARKS: Final = ("terms entered", "logs begun by a state", "entries repaired")
+# Those that a batch of runs must have been through, and damage that a replica came up with.
+DEMANDED: Final = (*MARKS[:2], "disk: rot passed by")
 
 
 def marks(record: Record) -> tuple[str, ...]:
     """Which of MARKS this record is a sign of: what a batch of simulated runs must not have missed."""
     if isinstance(record, Voted):
         return (MARKS[0],)
+    if isinstance(record, Repaired):
+        return (MARKS[2],)
     return (MARKS[1],) if isinstance(record, Compacted) else ()
