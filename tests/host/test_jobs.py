@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
+import msgspec
 import pytest
 
 from outvote.core.committee import Committee
@@ -140,6 +142,13 @@ def test_before_it_is_ready_jobs_are_done_here() -> None:
     done, said = with_worker((sys.executable, "-c", PROGRAM), act)
     assert done == {1: b"here ab1", 2: b"2ba"}
     assert said == []
+
+
+@pytest.mark.processes
+def test_it_ends_with_its_input() -> None:
+    """So it does not outlive a replica that is killed."""
+    ended = subprocess.run([sys.executable, "-c", PROGRAM], input=b"", capture_output=True, check=True, timeout=60)
+    assert ended.stdout[4:] == msgspec.msgpack.encode(jobs_beside.Answer(0, b""))
 
 
 @pytest.mark.processes
