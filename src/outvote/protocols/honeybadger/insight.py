@@ -83,6 +83,8 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "finished epochs", len(state.finished), window
     yield "outputs", len(state.decided), window
     yield "own proposals under way", len(state.proposed), state.config.pipeline
+    # Of each agreement's round and of each ciphertext one's own share, the others' n - 1, and what they combine to.
+    yield "jobs under way", len(state.desk), window * n * 2 * (n + 1)
     yield "epochs spoken in", len(state.said), window
     # n VALs, and of each proposer ECHO, READY, TERM, a share of the decryption, and 5 a round.
     most = n + n * (4 + 5 * ROUNDS_AHEAD)

@@ -1,11 +1,11 @@
 """Threshold cryptography outside of the turn: what the components ask of a coin or an encryption becomes a job, and the
 answer is there when they are resumed.
 
-A pairing takes a millisecond or more, and an epoch of n replicas takes some n (f + 3) a replica and round of
+A pairing takes a millisecond or more, and an epoch of n replicas takes some n f of them a replica and round of
 agreement. Answers are functions of what is asked, so it makes no difference to what is decided when they come: it is as
 if the messages that they are about had come later.
 
-Kept by epoch, and forgotten with it: at most f + 3 answers a round of an agreement, and f + 3 a ciphertext.
+Kept by epoch, and forgotten with it: at most n + 1 answers a round of an agreement, and n + 1 a ciphertext.
 """
 
 from __future__ import annotations
