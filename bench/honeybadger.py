@@ -10,6 +10,11 @@ batch has as many operations as are outstanding. What cryptography takes is its 
 Beside it the protocol without a cluster: what one epoch of n replicas costs in the simulator, in messages and seconds.
 
     python bench/honeybadger.py --simulated 4 7 16 32
+
+And how long an operation takes over a wide area, beside PBFT, in simulated time: messages take 50 ms, and what
+jitter adds (heavy-tailed).
+
+    python bench/honeybadger.py --jitter-ms 0 50 500
 """
 
 from __future__ import annotations
@@ -17,8 +22,9 @@ from __future__ import annotations
 import argparse
 import json
 import signal
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -145,6 +151,29 @@ def simulated(n: int, epochs: int) -> dict[str, Any]:
     return {"n": n, "epochs": done, "s_per_epoch": round(spent / done, 3), **messages}
 
 
+def latency_ms(name: str, jitter_ms: int, seconds: int = 120) -> tuple[float, int]:
+    """The median, and how many were answered in so much simulated time: three clients, one operation at a time each."""
+    plan = Plan(
+        n=4, clients=3, operations_each=1000, delay_min=50 * MILLISECOND, delay_mean=jitter_ms * MILLISECOND,
+        heavy_tail=True, client_retry=5 * SECOND, faults_end=NEVER, deadline=NEVER,
+    )
+    world = World(plan, protocol(name))
+    world.start()
+    world.run_until(seconds * SECOND)
+    took = [
+        (entry.returned - entry.call) / MILLISECOND
+        for client in world.clients for _, entry in client.history if entry.returned is not None
+    ]
+    return statistics.median(took) if took else float("nan"), len(took)
+
+
+def print_latencies(jitters_ms: Sequence[int]) -> None:
+    print(f"{'jitter ms':>9} {'pbft p50 ms':>12} {'answers':>8} {'honeybadger p50 ms':>19} {'answers':>8}")
+    for jitter_ms in jitters_ms:
+        leading, leaderless = (latency_ms(name, jitter_ms) for name in ("pbft", "honeybadger"))
+        print(f"{jitter_ms:>9} {leading[0]:>12,.0f} {leading[1]:>8,} {leaderless[0]:>19,.0f} {leaderless[1]:>8,}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--outstanding", type=int, nargs="*", default=[64, 256, 1024, 2048])
@@ -153,9 +182,13 @@ def main() -> None:
     parser.add_argument("--here", action="store_true", help="no worker processes; tells the share of cryptography")
     parser.add_argument("--profile", type=int, default=0, metavar="OUTSTANDING")
     parser.add_argument("--simulated", type=int, nargs="*", default=[], metavar="N")
+    parser.add_argument("--jitter-ms", type=int, nargs="*", default=[], metavar="MS")
     parser.add_argument("--json", default="")
     given = parser.parse_args()
     parameters = Parameters(pipeline=given.pipeline)
+    if given.jitter_ms:
+        print_latencies(given.jitter_ms)
+        return
     if given.profile:
         run(given.profile, given.seconds, parameters, profiled=True, here=True)
         return
