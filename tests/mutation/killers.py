@@ -38,6 +38,7 @@ FAST_TESTS: Final = (
 )
 RAFT_TESTS: Final = (
     "tests/protocols/test_raft_replication.py", "tests/protocols/test_raft_repair.py",
+    "tests/protocols/test_raft_details.py",
     "tests/protocols/test_raft_stale_reads.py", "tests/protocols/test_raft_witnesses.py",
     "tests/attacks/test_raft_conf_crash.py", "tests/attacks/test_raft_fig8.py",
     "tests/attacks/test_raft_lease_clockjump.py", "tests/attacks/test_raft_membership_ongaro.py",
