@@ -49,7 +49,7 @@ def test_another_replica_leads_and_nothing_is_lost(tmp_path: Path, capsys: pytes
     told = json.loads(capsys.readouterr().out)
     assert (told["tolerates"], told["quorum"], told["faults"], told["reachable"]) == ("crashes", 2, 1, 3)
     roles = [one["role"] for one in told["replicas"]]
-    assert sorted(roles) == ["backup", "backup", "primary"]
+    assert sorted(roles) == ["follower", "follower", "leader"]
 
 
 HIDDEN: Final = "what no witness may ever see"
@@ -86,7 +86,7 @@ def test_a_witness_stands_in_and_its_disk_holds_nothing(tmp_path: Path, capsys: 
 
     asyncio.run(run())
     told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert [one.get("role") for one in told["replicas"]] == [None, "primary", "witness"]
+    assert [one.get("role") for one in told["replicas"]] == [None, "leader", "witness"]
     written = [path for path in (cluster.directory / f"replica-{WITNESS}").rglob("*") if path.is_file()]
     assert any(path.suffix == ".segment" for path in written)
     assert not any(HIDDEN.encode() in path.read_bytes() for path in written)

@@ -62,7 +62,7 @@ async def go_through(cluster: DemoCluster, capsys: pytest.CaptureFixture[str]) -
         code, told = await command(lambda: show_status(where, "one", 10.0, True, False), capsys)
         assert (code, told["voters"], told["quorum"]) == (endings.DONE, [1, 2, 3], 2)
         roles = [one["role"] for one in told["replicas"]]  # type: ignore[attr-defined]
-        assert roles == ["learner", "backup", "primary", "backup"]
+        assert roles == ["learner", "follower", "leader", "follower"]
         await store.put("key", "second")
         assert (await store.get("key")).value == "second"
 

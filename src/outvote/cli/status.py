@@ -30,6 +30,8 @@ from outvote.wire.frames import frame
 WATCH_EVERY_S: Final = 1.0
 _PATIENCE_S: Final = 0.3  # for the last ones, once somebody who should know has answered
 _DIGITS: Final = 12  # of a digest, on a screen
+_LED: Final = {"raft": ("leader", "follower")}
+_ELSEWHERE: Final = ("primary", "backup")  # the words of PBFT
 
 
 class Overview(msgspec.Struct):
@@ -175,7 +177,12 @@ def role(report: Report) -> str:
         return "learner"
     if report.standing.leader == NOBODY:
         return "proposer"
-    return "primary" if report.standing.leader == report.replica else "backup"
+    return led(report)[report.standing.leader != report.replica]
+
+
+def led(report: Report) -> tuple[str, str]:
+    """What its protocol calls the one that leads, and the others."""
+    return _LED.get(report.protocol, _ELSEWHERE)
 
 
 class Inquiry:

@@ -30,7 +30,7 @@ from outvote.cli.cluster import (
 from outvote.cli.recovery_note import remove_note
 from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, new_note
 from outvote.cli.serve import CRASHES_ONLY
-from outvote.cli.status import Inquiry, Overview
+from outvote.cli.status import Inquiry, Overview, led
 from outvote.configuration.files import CLUSTER_FILE, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
@@ -357,7 +357,7 @@ def _in_short(overview: Overview) -> str:
     if reports:
         ahead = max(reports, key=lambda report: (report.standing.position, report.standing.view))
         stands = ahead.standing
-        led = "" if stands.leader == NOBODY else f"view {stands.view}, primary {stands.leader}, "
-        words.append(f"{led}position {stands.position}")
+        view = "" if stands.leader == NOBODY else f"view {stands.view}, {led(ahead)[0]} {stands.leader}, "
+        words.append(f"{view}position {stands.position}")
     words += overview.disagreements()[:1]
     return "; ".join(words)
