@@ -11,7 +11,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix simulate soak determinism mutants bench kill-matrix specification develop clean
+.PHONY: help demo test verify fix simulate soak determinism oracle mutants bench kill-matrix specification develop clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -20,7 +20,7 @@ demo: $(VENV)/.installed ## start a cluster on this machine, attack it, and watc
 	$(BIN)/outvote demo
 
 test: develop ## run every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 verify: develop ## what a change must pass besides the tests: lint, types, architecture; changes no file of the tree
 	$(BIN)/ruff check
@@ -40,6 +40,9 @@ soak: $(VENV)/.installed ## run campaigns with fresh seeds for HOURS=1 (fraction
 
 determinism: develop ## run the 1,500 seeds of CI under three hash seeds and compare their traces (half an hour)
 	$(BIN)/python tests/simulations/survey_determinism.py --protocol $(PROTOCOL)
+
+oracle: develop ## have 50 histories of each protocol judged by porcupine, a checker in Go that is not ours; needs Go
+	$(BIN)/python tests/oracle/check_histories.py
 
 mutants: develop ## plant small faults and see which ones no test notices; in part: OPTIONS="--sample 100"
 	$(BIN)/python tests/mutation/survey.py $(OPTIONS)

@@ -51,16 +51,19 @@ def identify(state: State) -> None:
         state.repair.unidentified = None
 
 
-def identified(state: State, everything: bool = False) -> Identified:
+def identified(state: State, begins: tuple[Position, int] | None = None) -> Identified:
+    """The newest entries' identifiers; or those of all entries, of a log that begins behind this position and term."""
     log = state.log
     first = log.last - NAMED_BEFORE + 1
     if state.repair.unidentified is not None:
         first = min(first, state.repair.unidentified)
-    first = log.base + 1 if everything else max(first, log.base + 1)
+    base, base_term = (log.base, log.base_term) if begins is None else begins
+    first = max(first, base + 1) if begins is None else base + 1
     entries = log.entries[first - log.base - 1 :]
     members = tuple([(first + at, one.members) for at, one in enumerate(entries) if one.members is not None])
     return Identified(
-        state.term, state.voted, state.incarnation, log.base, log.base_term, first, log.term(first - 1),
+        state.term, state.voted, state.incarnation, base, base_term, first,
+        base_term if first == base + 1 else log.term(first - 1),
         tuple([one.term for one in entries]), members,
     )
 

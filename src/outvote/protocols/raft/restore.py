@@ -120,8 +120,8 @@ def summary(state: State) -> list[Record]:
     if state.incarnation:
         records.append(Asking(state.incarnation))
     base = max(state.stable, state.log.base)
+    term = state.stable_term if base == state.stable else state.log.base_term
     if base:
-        term = state.stable_term if base == state.stable else state.log.base_term
         members = state.stable_members if base == state.stable else state.base_members
         records.append(Compacted(base, term, members))
     if state.log.last > base:
@@ -130,5 +130,5 @@ def summary(state: State) -> list[Record]:
     if state.config.repair and records:
         # Where the log begins stands here twice: nothing else could tell it.
         records += [one for one in records if isinstance(one, Compacted)]
-        records.append(repair.identified(state, everything=True))
+        records.append(repair.identified(state, (base, term)))
     return records
