@@ -132,7 +132,7 @@ def check_choices(history: tuple[int, list[ViewChange]], rng: object) -> None:
 
 
 @given(histories(), some.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_what_was_committed_is_chosen_or_more_is_waited_for(history: tuple[int, list[ViewChange]], rng: object) -> None:
     check_choices(history, rng)
 
