@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from inspect import isfunction
 from typing import Final
 
 import pytest
@@ -25,9 +24,9 @@ import test_honeybadger_catch_up
 import test_reliable
 from honeybadger_cores import box
 from planted import honeybadger_rules
+from planted.turned_off import TurnedOff
 
 from outvote.broadcast.stand_in import SPOILED
-from outvote.simulator.runs import run_seed
 
 BUDGET_RUNS: Final = 10
 
@@ -83,34 +82,18 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
 }
 
 
+RULES: Final = TurnedOff("honeybadger", honeybadger_rules, SWARM, SCRIPTS, BUDGET_RUNS, pieces=("made_with",))
+
+
 @pytest.mark.parametrize("name", SWARM)
 def test_the_swarm_finds_it(name: str) -> None:
-    """And the same seed holds without the bug."""
-    for seed in range(SWARM[name], SWARM[name] + BUDGET_RUNS):
-        with pytest.MonkeyPatch.context() as patch:
-            getattr(honeybadger_rules, name)(patch)
-            killed = not run_seed("honeybadger", seed).ok
-        if killed:
-            assert run_seed("honeybadger", seed).violation == ""
-            return
-    pytest.fail(f"{BUDGET_RUNS} runs from {SWARM[name]} on held with a bug planted")
+    RULES.is_found_by_the_swarm(name)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_finds_it(name: str) -> None:
-    """The script holds as things are, and fails once the bug is planted."""
-    SCRIPTS[name]()
-    with pytest.MonkeyPatch.context() as patch:
-        getattr(honeybadger_rules, name)(patch)
-        with pytest.raises(AssertionError):
-            SCRIPTS[name]()
+    RULES.is_found_by_its_script(name)
 
 
 def test_every_rule_that_is_turned_off_is_looked_for() -> None:
-    planted = {
-        name for name, value in vars(honeybadger_rules).items()
-        if isfunction(value) and value.__module__ == honeybadger_rules.__name__
-        and not name.startswith("_") and name != "made_with"
-    }
-    assert planted == set(SWARM) | set(SCRIPTS)
-    assert not set(SWARM) & set(SCRIPTS)
+    RULES.leaves_nothing_out()

@@ -8,7 +8,6 @@ left to scripts, which play the scenario that the rule is for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import isfunction
 from typing import Final
 
 import pytest
@@ -22,8 +21,7 @@ import test_raft_repair
 import test_raft_replication
 import test_raft_witnesses
 from planted import raft_rules
-
-from outvote.simulator.runs import run_seed
+from planted.turned_off import TurnedOff
 
 BUDGET_RUNS: Final = 30
 
@@ -84,33 +82,18 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
 }
 
 
+RULES: Final = TurnedOff("raft", raft_rules, SWARM, SCRIPTS, BUDGET_RUNS, pieces=("handle",))
+
+
 @pytest.mark.parametrize("name", SWARM)
 def test_the_swarm_finds_it(name: str) -> None:
-    """And the same seed holds without the bug."""
-    for seed in range(SWARM[name], SWARM[name] + BUDGET_RUNS):
-        with pytest.MonkeyPatch.context() as patch:
-            getattr(raft_rules, name)(patch)
-            killed = not run_seed("raft", seed).ok
-        if killed:
-            assert run_seed("raft", seed).violation == ""
-            return
-    pytest.fail(f"{BUDGET_RUNS} runs from {SWARM[name]} on held with a bug planted")
+    RULES.is_found_by_the_swarm(name)
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_finds_it(name: str) -> None:
-    """The script holds as things are, and fails once the bug is planted."""
-    SCRIPTS[name]()
-    with pytest.MonkeyPatch.context() as patch:
-        getattr(raft_rules, name)(patch)
-        with pytest.raises(AssertionError):
-            SCRIPTS[name]()
+    RULES.is_found_by_its_script(name)
 
 
 def test_every_rule_that_is_turned_off_is_looked_for() -> None:
-    planted = {
-        name for name, value in vars(raft_rules).items()
-        if isfunction(value) and value.__module__ == raft_rules.__name__ and name != "handle"
-    }
-    assert planted == set(SWARM) | set(SCRIPTS)
-    assert not set(SWARM) & set(SCRIPTS)
+    RULES.leaves_nothing_out()

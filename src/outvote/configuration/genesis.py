@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import tomli_w
@@ -21,6 +21,8 @@ from outvote.core.quorums import check_size
 from outvote.crypto.keys import PUBLIC_KEY_BYTES, check_public_key
 from outvote.errors import Mistake
 from outvote.types import FIRST_CLIENT, MILLISECOND, ClientId, Digest, Nanos, PartyId, ReplicaId
+
+T = TypeVar("T")
 
 CLIENTS_MAX: Final = 4096  # each costs 900 bytes of cluster.toml and a certificate in every trust store
 LAST_CLIENT: Final = (1 << 31) - 1
@@ -305,16 +307,21 @@ def check_registration(replica: ReplicaId, text: str) -> None:
 
 def genesis_from_toml(text: str, source: str = "cluster.toml") -> Genesis:
     """Read and check. `source` opens the sentence of the Mistake that is raised for anything wrong."""
+    return from_toml(text, source, Genesis, Genesis.check, "does not describe a cluster")
+
+
+def from_toml(text: str, source: str, kind: type[T], check: Callable[[T], None], unlike: str) -> T:
+    """A value of this kind. Raises Mistake, with a sentence that begins with `source`; `unlike` says what it is not."""
     try:
-        genesis = msgspec.convert(tomllib.loads(text), Genesis)
-        genesis.check()
+        found = msgspec.convert(tomllib.loads(text), kind)
+        check(found)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise Mistake(f"{source} is not TOML: {error}") from None
     except msgspec.ValidationError as error:
-        raise Mistake(f"{source} does not describe a cluster: {in_words(str(error))}") from None
+        raise Mistake(f"{source} {unlike}: {in_words(str(error))}") from None
     except Mistake as error:
         raise Mistake(f"{source}: {error}") from None
-    return genesis
+    return found
 
 
 def genesis_to_toml(genesis: Genesis) -> str:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from hashlib import sha256
 
 import msgspec
 import tomli_w
 
-from outvote.configuration.genesis import ReplicaEntry, check_entry, check_registration, in_words
-from outvote.errors import Mistake
+from outvote.configuration.genesis import ReplicaEntry, check_entry, check_registration, from_toml
 
 
 class Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -31,15 +29,10 @@ def offer_to_toml(offer: Offer) -> str:
 
 def offer_from_toml(text: str, source: str) -> Offer:
     """Raises Mistake, with a sentence that begins with `source`."""
-    try:
-        offer = msgspec.convert(tomllib.loads(text), Offer)
-        check_entry(offer.entry)
-        if offer.registration:
-            check_registration(offer.entry.id, offer.registration)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise Mistake(f"{source} is not TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        raise Mistake(f"{source} is no replica's offer: {in_words(str(error))}") from None
-    except Mistake as error:
-        raise Mistake(f"{source}: {error}") from None
-    return offer
+    return from_toml(text, source, Offer, _check, "is no replica's offer")
+
+
+def _check(offer: Offer) -> None:
+    check_entry(offer.entry)
+    if offer.registration:
+        check_registration(offer.entry.id, offer.registration)
