@@ -10,6 +10,11 @@ CAMPAIGN ?= swarm
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
+# Python keeps compiled modules beside the environment, not in the tree; also where a shell forbids it to keep any: then each
+# of the some thousand processes that the tests start would compile all of outvote first.
+export PYTHONDONTWRITEBYTECODE =
+export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/bytecode
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test verify fix simulate soak determinism oracle mutants bench kill-matrix specification develop clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 
@@ -14,3 +15,9 @@ for folder in (
         sys.path.append(path)
 
 pytest_plugins = ["pytester"]  # must stand in the topmost conftest; tests/testing runs pytest inside of tests
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected is there to the end: the collector of cycles need not walk it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -28,9 +28,10 @@ def timeless(source: Source) -> bool:
     return any(source.module == one or source.module.startswith(one + ".") for one in TIMELESS)
 
 
-@pytest.mark.parametrize("source", [one for one in package_sources() if timeless(one)], ids=lambda one: one.module)
-def test_no_timer(source: Source) -> None:
-    assert timer_violations(source) == []
+def test_no_timer() -> None:
+    looked_at = [one for one in package_sources() if timeless(one)]
+    assert len(looked_at) > len(TIMELESS)
+    assert [found for one in looked_at for found in timer_violations(one)] == []
 
 
 @pytest.mark.parametrize(

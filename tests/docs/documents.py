@@ -40,7 +40,7 @@ def _free(port: int) -> bool:
 def environment() -> dict[str, str]:
     """Of a reader's shell in the directory of the programs; without what would change what is printed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OUTVOTE_", "COLUMNS"))}
-    return {**kept, "PYTHONPATH": os.pathsep.join((str(PROGRAMS), str(ROOT / "src"))), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, "PYTHONPATH": os.pathsep.join((str(PROGRAMS), str(ROOT / "src")))}
 
 
 def run(*command: str | Path, where: Path, code: int = 0) -> str:
