@@ -18,12 +18,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from outvote.cli import endings
-from outvote.cli.cluster import clients_present
 from outvote.client.aio import Answer, Client
 from outvote.client.receipts import RECEIPT_BYTES_MAX, Receipt
 from outvote.client.session import SessionConfig
 from outvote.client.stale import Stale
-from outvote.configuration.files import load_client_keys, load_genesis
+from outvote.configuration.files import clients_present, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.errors import Lie, Mistake, NotEnoughReplicas, Refused

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
-import sys
-import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,13 +11,12 @@ from typing import Final
 import msgspec
 
 from outvote.cli import endings
-from outvote.cli.serve import run_replica
+from outvote.cli.cautions import PLAIN_WARNING
 from outvote.configuration.files import (
     CLUSTER_FILE,
     ThresholdKeys,
     client_directory,
     create_cluster,
-    load_genesis,
     load_offers,
     replica_directory,
 )
@@ -30,17 +25,13 @@ from outvote.configuration.machine_class import load_machine
 from outvote.configuration.offers import Offer
 from outvote.core.committee import Committee
 from outvote.core.quorums import REPLICAS_MAX
-from outvote.errors import Mistake, OutvoteError
+from outvote.errors import Mistake
 from outvote.protocols.catalogue import Protocol
 from outvote.protocols.catalogue import protocol as protocol_named
 from outvote.protocols.honeybadger.foundation import GENERATING_MAX
 
 DEFAULT_MACHINE: Final = "outvote.machines.key_value:KeyValueStore"
 DEFAULT_REPLICAS: Final = 4
-PLAIN_WARNING: Final = (
-    'WARNING: channel = "plain": whoever sees the network reads every request and every answer. Nobody can change '
-    "them, since each record carries a MAC; but nothing is secret. Use it on a network of your own, or leave TLS on."
-)
 
 
 def init_cluster(
@@ -202,11 +193,6 @@ def promise(genesis: Genesis) -> str:
     return f"{count} replica{'s' * (count > 1)} of {genesis.machine}, {bears}"
 
 
-def clients_present(directory: Path, genesis: Genesis) -> list[str]:
-    """Names of the clients whose keys lie in the directory."""
-    return [client.name for client in genesis.clients if client_directory(directory, client.name).is_dir()]
-
-
 def _name_from(directory: Path) -> str:
     """A cluster's name from its directory's; always one that the genesis accepts."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", directory.resolve().name).lstrip("._-")[:48]
@@ -257,26 +243,3 @@ def _next_steps(directory: Path, genesis: Genesis) -> list[str]:
             "Every replica-N/ and client-NAME/ holds private keys: move each to its host and keep no copy here.",
         ]
     return lines
-
-
-def run_one(directory: Path, replica: int, data: Path | None, supervised: bool) -> int:
-    """Serve until told to stop. `supervised`: stop too when standard input ends, that is, with the supervisor."""
-    if supervised:
-        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-    try:
-        if not supervised and load_genesis(directory).channel == "plain":
-            endings.complain(PLAIN_WARNING)
-        run_replica(directory, replica, data=data)
-    except OutvoteError as error:
-        return endings.ended_by(error)
-    except KeyboardInterrupt:  # before or after the time when the signal is handled in order
-        return endings.DONE
-    except Exception as error:
-        return endings.ended_by_defect(error, data or replica_directory(directory, replica) / "data")
-    return endings.DONE
-
-
-def _stop_at_end_of_input() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    signal.raise_signal(signal.SIGTERM) if sys.platform == "win32" else os.kill(os.getpid(), signal.SIGTERM)

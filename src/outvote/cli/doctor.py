@@ -17,9 +17,8 @@ from typing import Final, NamedTuple
 from cryptography import x509
 
 from outvote.cli import endings
-from outvote.cli.cluster import clients_present
 from outvote.cli.status import Inquiry, Overview
-from outvote.configuration.files import load_genesis, replica_directory
+from outvote.configuration.files import clients_present, load_genesis, replica_directory
 from outvote.configuration.genesis import Genesis
 from outvote.errors import Mistake
 from outvote.types import ReplicaId

@@ -141,7 +141,7 @@ def run(
     supervised: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> int:
     """Run one replica until SIGTERM or Ctrl-C."""
-    from outvote.cli.cluster import run_one
+    from outvote.cli.serve import run_one
 
     return run_one(directory, replica, data, supervised)
 

@@ -7,17 +7,20 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+from outvote.cli import endings
+from outvote.cli.cautions import CRASHES_ONLY, PLAIN_WARNING
 from outvote.cli.keys import keep_transcript
 from outvote.configuration.files import PartyKeys, load_genesis, load_replica_keys, replica_directory
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import machine_of
 from outvote.core.contract import Core
-from outvote.errors import Mistake
+from outvote.errors import Mistake, OutvoteError
 from outvote.host.node import Node
 from outvote.host.voice import Voice
 from outvote.protocols.catalogue import Protocol, founding_variant, protocol
@@ -25,7 +28,6 @@ from outvote.protocols.honeybadger.keys import Given
 from outvote.storage.directory import Sync
 from outvote.types import ReplicaId
 
-CRASHES_ONLY: Final = "WARNING: this protocol tolerates crashes only. ONE LYING OR BROKEN MACHINE BREAKS IT"
 CORES_FOR_A_WORKER: Final = 2
 YOUNG_OBJECTS_MAX: Final = 10_000  # Python's default is 700
 
@@ -160,3 +162,26 @@ def run_replica(directory: Path, replica: ReplicaId, *, data: Path | None = None
     if load_genesis(directory).tolerates == "crashes":
         say(CRASHES_ONLY)
     run_loop(serve(lambda: make_node(directory, replica, say=say, data=data, sync=sync), ready, say))
+
+
+def run_one(directory: Path, replica: int, data: Path | None, supervised: bool) -> int:
+    """Serve until told to stop. `supervised`: stop too when standard input ends, that is, with the supervisor."""
+    if supervised:
+        threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
+    try:
+        if not supervised and load_genesis(directory).channel == "plain":
+            endings.complain(PLAIN_WARNING)
+        run_replica(directory, replica, data=data)
+    except OutvoteError as error:
+        return endings.ended_by(error)
+    except KeyboardInterrupt:  # before or after the time when the signal is handled in order
+        return endings.DONE
+    except Exception as error:
+        return endings.ended_by_defect(error, data or replica_directory(directory, replica) / "data")
+    return endings.DONE
+
+
+def _stop_at_end_of_input() -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    signal.raise_signal(signal.SIGTERM) if sys.platform == "win32" else os.kill(os.getpid(), signal.SIGTERM)

@@ -16,10 +16,9 @@ from typing import Final
 import msgspec
 
 from outvote.cli import endings
-from outvote.cli.cluster import clients_present
 from outvote.cli.recovery_note import RecoveryNote, read_note
 from outvote.client.connections import Connections
-from outvote.configuration.files import load_client_keys, load_genesis
+from outvote.configuration.files import clients_present, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.core.contract import NOBODY
 from outvote.errors import Mistake

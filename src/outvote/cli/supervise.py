@@ -19,19 +19,17 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
+from outvote.cli.cautions import CRASHES_ONLY, PLAIN_WARNING
 from outvote.cli.cluster import (
     DEFAULT_MACHINE,
-    PLAIN_WARNING,
-    clients_present,
     create,
     default_replicas,
     promise,
 )
 from outvote.cli.recovery_note import remove_note
 from outvote.cli.rejuvenate import RECOVERY_BOUND_S, Rejuvenator, check_times, new_note
-from outvote.cli.serve import CRASHES_ONLY
 from outvote.cli.status import Inquiry, Overview, led
-from outvote.configuration.files import CLUSTER_FILE, load_genesis
+from outvote.configuration.files import CLUSTER_FILE, clients_present, load_genesis
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.core.contract import NOBODY

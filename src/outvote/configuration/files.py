@@ -288,6 +288,11 @@ def client_directory(directory: Path, name: str) -> Path:
     return directory / f"client-{name}"
 
 
+def clients_present(directory: Path, genesis: Genesis) -> list[str]:
+    """Names of the clients whose keys lie in the directory."""
+    return [client.name for client in genesis.clients if client_directory(directory, client.name).is_dir()]
+
+
 def _load(folder: Path, genesis: Genesis, party: PartyId, public_key: str, whose: str) -> PartyKeys:
     lost = f"copy the directory {folder.name} to the host of {whose}"
     tls_key, tls_certificate = folder / _TLS_KEY, folder / _TLS_CERTIFICATE
