@@ -170,14 +170,14 @@ def survey(arguments: argparse.Namespace) -> int:
     outcomes: dict[str, Counter[str]] = {}
     for mutant in mutants:
         outcomes.setdefault(mutant.module, Counter())[verdicts[mutant.key].outcome] += 1
-    print("\n".join(table("Module", outcomes, outcomes)), file=output)
+    print("\n".join(table("Module", outcomes, outcomes)), file=output, flush=True)
     keep(arguments.verdicts, {**kept, **verdicts})
     every = every_mutant(arguments.protocol)
     verdicts = {**kept, **verdicts}
     part = arguments.module or arguments.function or arguments.only or arguments.sample or arguments.tests
     if not part and arguments.protocol == "pbft" and all(one.key in verdicts for one in every):
         PAGE.write_text(page(every, verdicts, told))
-        print(f"{PAGE.relative_to(ROOT)} is written", file=output)
+        print(f"{PAGE.relative_to(ROOT)} is written", file=output, flush=True)
     silent = [one for one in mutants if verdicts[one.key].outcome == SURVIVED and one.key not in told]
     return 1 if silent else 0
 

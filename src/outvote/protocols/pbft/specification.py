@@ -15,6 +15,7 @@ Timers are left out: a replica may leave its view at any time. So this is about 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import ClassVar, Final, NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ FREE: Final[Value] = ""  # what a new view is bound to in which nothing had been
 REQUESTED: Final[tuple[Value, ...]] = ("a", "b")  # what clients asked for; two are enough to disagree
 INVENTED: Final[Value] = "x"  # what no client asked for: a traitor proposes it too
 UNSAID: Final[Value] = "?"  # by a correct primary, about a view of its own
+OUTCOMES_KEPT: Final = 1 << 14  # a few hundred differ, and a million are asked for
 Certificate = tuple[View, Value]  # the primary's proposal and 2f equal PREPAREs of others
 
 
@@ -97,6 +99,8 @@ class Specification:
         empty = (FREE,) * self.views
         fresh = Replica(0, True, FREE, empty, empty, (False,) * self.views)
         self.initial = State(tuple(None if one in traitors else fresh for one in range(n)), (UNSAID,) * self.views)
+        self._thinkable = [[_thinkable(me, view) for view in range(self.views)] for me in range(n)]
+        self._made_of = lru_cache(OUTCOMES_KEPT)(self._made_of_these)
 
     # ------------------------------------------------------------------ what has been said
 
@@ -145,15 +149,20 @@ class Specification:
             return FREE
         return (max(held) if self.rules.highest_view_wins else min(held))[1]
 
-    def new_views(self, state: State, view: View) -> list[Value]:
+    def new_views(self, state: State, view: View) -> Sequence[Value]:
         """Everything that some quorum of VIEW-CHANGEs for the view makes of the slot."""
-        shown = [self.shown(one, view) for one in state.correct() if one.changes[view]]
+        shown = tuple(self.shown(one, view) for one in state.correct() if one.changes[view])
+        return self._made_of(shown, tuple(self.showable(state, view)), state.traitors())
+
+    def _made_of_these(
+        self, shown: tuple[Certificate | None, ...], showable: tuple[Certificate | None, ...], traitors: int
+    ) -> tuple[Value, ...]:
         found = dict.fromkeys(self.chosen(some) for some in combinations(shown, self.rules.quorum))
-        for lies in range(1, state.traitors() + 1):
+        for lies in range(1, traitors + 1):
             for some in combinations(shown, max(0, self.rules.quorum - lies)):
                 # Of several lies one has the last word: it stands for all.
-                found.update(dict.fromkeys(self.chosen((*some, lie)) for lie in self.showable(state, view)))
-        return list(found)
+                found.update(dict.fromkeys(self.chosen((*some, lie)) for lie in showable))
+        return tuple(found)
 
     # ------------------------------------------------------------------ steps
 
@@ -170,16 +179,10 @@ class Specification:
             if replica is None:
                 continue
             for view in range(replica.view if self.rules.votes_end_with_the_view else 0, self.views):
-                for name, values in (
-                    ("PRE-PREPARE", (*REQUESTED, INVENTED)), ("PREPARE", (*REQUESTED, INVENTED)),
-                    ("COMMIT", (*REQUESTED, INVENTED)), ("VIEW-CHANGE", (FREE,)),
-                    ("NEW-VIEW", (FREE, *REQUESTED)), ("ENTER", (FREE, *REQUESTED)),
-                ):
-                    for value in values:
-                        action = Action(name, me, view, value)
-                        after = self.step(state, action)
-                        if after is not None:
-                            yield action, after
+                for action in self._thinkable[me][view]:
+                    after = _STEPS[action.name](self, state, replica, action)
+                    if after is not None:
+                        yield action, after
 
     def _votes_in(self, replica: Replica, view: View) -> bool:
         if view == replica.view:
@@ -273,6 +276,19 @@ _STEPS: Final = {
     "PRE-PREPARE": Specification.pre_prepare, "PREPARE": Specification.prepare, "COMMIT": Specification.commit,
     "VIEW-CHANGE": Specification.view_change, "NEW-VIEW": Specification.new_view, "ENTER": Specification.enter,
 }
+
+
+def _thinkable(me: ReplicaId, view: View) -> list[Action]:
+    """What there is to try for one replica in one view."""
+    return [
+        Action(name, me, view, value)
+        for name, values in (
+            ("PRE-PREPARE", (*REQUESTED, INVENTED)), ("PREPARE", (*REQUESTED, INVENTED)),
+            ("COMMIT", (*REQUESTED, INVENTED)), ("VIEW-CHANGE", (FREE,)),
+            ("NEW-VIEW", (FREE, *REQUESTED)), ("ENTER", (FREE, *REQUESTED)),
+        )
+        for value in values
+    ]  # fmt: skip
 
 
 def _put(entries: tuple[Entry, ...], place: int, entry: Entry) -> tuple[Entry, ...]:

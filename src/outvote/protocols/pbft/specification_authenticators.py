@@ -12,12 +12,14 @@ NEW-VIEW; here it may differ in each, which allows it more.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 from typing import ClassVar, Final, NamedTuple
 
 from outvote.protocols.pbft.specification import (
     AS_PUBLISHED,
     FREE,
+    OUTCOMES_KEPT,
     REQUESTED,
     Certificate,
     Replica,
@@ -59,17 +61,21 @@ class AuthenticatorSpecification(Specification):
         super().__init__(leaders, traitors, rules, n)
         self.choice = choice
         self.weak = n - rules.quorum + 1  # f + 1: one of them is correct
+        self._outcomes = lru_cache(OUTCOMES_KEPT)(self._outcomes_of)
 
-    def new_views(self, state: State, view: View) -> list[Value]:
+    def new_views(self, state: State, view: View) -> Sequence[Value]:
         """Everything that some set of VIEW-CHANGEs makes of the slot: of correct replicas, and of traitors."""
-        said = [self._said(one, view) for one in state.correct() if one.changes[view]]
+        said = tuple(self._said(one, view) for one in state.correct() if one.changes[view])
+        return self._outcomes(said, state.traitors(), view)
+
+    def _outcomes_of(self, said: tuple[Shown, ...], traitors: int, view: View) -> tuple[Value, ...]:
         found: dict[Value, None] = {}
-        for lies in range(state.traitors() + 1):
+        for lies in range(traitors + 1):
             for count in range(max(0, self.rules.quorum - lies), len(said) + 1):
                 for some in combinations(said, count):
                     for lie in self._lies(view) if lies else [()]:
                         found.update(dict.fromkeys(self._follows([*some, *lie * lies])))
-        return list(found)
+        return tuple(found)
 
     def _said(self, replica: Replica, view: View) -> Shown:
         latest: dict[Value, View] = {}
