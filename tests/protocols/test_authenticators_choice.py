@@ -81,29 +81,36 @@ def test_a_checkpoint_needs_f_plus_1_that_vouch_and_a_quorum_that_reaches_back_t
 
 
 VIEWS = some.integers(0, NEW_VIEW - 1)
+# Made once: hypothesis takes longer to make them than to draw from them.
+SIZES = some.sampled_from((4, 5, 6, 7, 10))
+ORDERS = {n: some.permutations(range(n)) for n in (4, 5, 6, 7, 10)}
+ACCEPTED = some.dictionaries(some.sampled_from((E, F)), VIEWS, max_size=2)
+PREPARED = some.none() | some.tuples(some.sampled_from((E, F)), VIEWS)
+LATER = [some.integers(view, NEW_VIEW - 1) for view in range(NEW_VIEW)]
+INVENTED = some.dictionaries(some.just(Z), VIEWS)
 
 
 @some.composite
 def histories(draw: some.DrawFn) -> tuple[int, list[ViewChange]]:
     """D was committed at position 1 in some view: f + 1 correct replicas prepared it there, a quorum less f of them
     accepted it. Whatever a correct replica accepted or prepared besides was in an earlier view. Liars say anything."""
-    n = draw(some.sampled_from((4, 5, 6, 7, 10)))
+    n = draw(SIZES)
     committee = Committee(n)
     view = draw(VIEWS)
-    correct = list(draw(some.permutations(range(n))))[committee.faults :]
+    correct = list(draw(ORDERS[n]))[committee.faults :]
     prepared = correct[: committee.quorum - committee.faults]  # a quorum said COMMIT, f of it may have lied
     messages: list[ViewChange] = []
     for replica in range(n):
-        q = draw(some.dictionaries(some.sampled_from((E, F)), VIEWS, max_size=2))
-        p = draw(some.none() | some.tuples(some.sampled_from((E, F)), VIEWS))
+        q = dict(draw(ACCEPTED))
+        p = draw(PREPARED)
         if replica in correct:
             q = {one: at for one, at in q.items() if at < view}
             p = None if p is None or p[1] >= view else p
             if replica in prepared:
-                later = draw(some.integers(view, NEW_VIEW - 1))
+                later = draw(LATER[view])
                 p, q[D] = (D, later), later
         else:
-            q |= draw(some.dictionaries(some.just(Z), VIEWS))
+            q |= draw(INVENTED)
         if p is not None and replica in correct:
             q.setdefault(p[0], p[1])
         messages.append(asked({} if p is None else {1: p}, {1: q} if q else {}))
