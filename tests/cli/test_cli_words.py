@@ -113,7 +113,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(buffering: str) -> None:
         (("init", "--protocol", "paxos"), "there is no protocol 'paxos'"),
         (("init", "--set", "speed=9"), "there is no parameter 'speed'"),
         (("init", "--set", "window=x"), "write it as window=NUMBER"),
-        (("init", "--set", "window=1"), "window must be between 256 and 65536"),
+        (("init", "--set", "window=1"), "window must be between 512 and 65536"),
         (("init", "--client", "a/b"), "the name of client 65536, 'a/b', must be"),
         (("init", "--client", "a", "--client", "a"), "appears twice"),
         (("init", "--base-port", "65535"), "the port of replica 1 must be between 1 and 65535"),

@@ -100,7 +100,7 @@ def test_hosts_and_ports(tmp_path: Path) -> None:
         ({"clients": ["../../etc"]}, "must be 1 to 48 letters"),
         ({"base_port": 65_535}, "the port of replica 1 must be between 1 and 65535, not 65536"),
         ({"parameters": Parameters(view_timeout_ms=1)}, "view_timeout_ms must be between 10"),
-        ({"parameters": Parameters(window=100)}, "window must be between 256"),
+        ({"parameters": Parameters(window=100)}, "window must be between 512"),
         ({"parameters": Parameters(pipeline=0)}, "pipeline must be between 1"),
         ({"parameters": Parameters(batch_bytes_max=10)}, "the largest request must fit"),
         ({"parameters": Parameters(batch_requests_max=0)}, "batch_requests_max"),

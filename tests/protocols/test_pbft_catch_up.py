@@ -43,6 +43,7 @@ from outvote.protocols.pbft.records import Body
 from outvote.protocols.pbft.replica import PbftReplica
 
 WIDE = PbftConfig(checkpoint_interval=64, window=128)
+HEAVY = msgspec.structs.replace(CONFIG, batch_bytes_max=1024 * 1024)
 PROPOSED, PREPARED, COMMITTED = 1, 2, 4
 
 
@@ -277,13 +278,13 @@ def large(position: int) -> Batch:
 
 def test_one_answer_holds_a_bounded_number_of_bytes() -> None:
     """It ends with the batch that fills it; the next STATUS asks for the rest."""
-    replica = core(1)
+    replica = core(1, config=HEAVY)
     for position in range(1, 7):
         for sender in (2, 3):
             hear(replica, sender, Decided(position, large(position)))
     told = answers(replica, NOTHING)
     assert told == [Decided(position, large(position)) for position in range(1, 5)]
-    primary = core(0)
+    primary = core(0, config=HEAVY)
     for position in range(1, 7):
         hear(primary, 0, proposal(0, position, large(position)))
     assert len(answers(primary, NOTHING)) == 4
@@ -328,7 +329,7 @@ def test_who_is_ahead_is_told_a_bounded_number() -> None:
     propose(replica, *range(1, 50))
     told = answers(replica, Status(0, True, 0, 60, b""))
     assert told == [Prepare(0, place, digest(place)) for place in range(1, ANSWERED_SLOTS_MAX + 1)]
-    primary = core(0)
+    primary = core(0, config=HEAVY)
     for position in range(1, 7):
         hear(primary, 0, proposal(0, position, large(position)))
     assert len(answers(primary, Status(0, True, 0, 8, b""))) == 4

@@ -21,10 +21,10 @@ def changed(**fields: Any) -> PbftConfig:
 
 def test_the_defaults() -> None:
     assert msgspec.structs.asdict(PbftConfig()) == {
-        "checkpoint_interval": 128,
-        "window": 256,
+        "checkpoint_interval": 256,
+        "window": 512,
         "batch_requests_max": 256,
-        "batch_bytes_max": 1024 * 1024,
+        "batch_bytes_max": 512 * 1024,
         "pipeline": 2,
         "view_timeout_ns": 1000 * MILLISECOND,
         "view_timeout_growth_max": 16,
@@ -89,12 +89,12 @@ def test_a_new_view_fits_a_frame(n: int) -> None:
         changed(checkpoint_interval=1, window=fitting + 1).validated(n)
 
 
-@pytest.mark.parametrize(("n", "interval"), [(4, 128), (7, 128), (10, 128), (16, 128), (31, 64), (64, 8), (100, 4)])
+@pytest.mark.parametrize(("n", "interval"), [(4, 256), (7, 256), (10, 256), (16, 128), (31, 64), (64, 8), (100, 4)])
 def test_a_configuration_is_halved_until_it_fits(n: int, interval: int) -> None:
     fitted = PbftConfig().fitted(n)
     assert fitted.window == 2 * fitted.checkpoint_interval
     assert fitted.validated(n)
-    halvings = [128 >> shift for shift in range(8)]
+    halvings = [256 >> shift for shift in range(9)]
     expected = next(one for one in halvings if largest(n, 2 * one) <= FRAME_BYTES_MAX)
     assert fitted.checkpoint_interval == expected
     assert expected <= interval

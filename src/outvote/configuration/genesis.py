@@ -67,10 +67,10 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Limits and times that all replicas must share. Durations are milliseconds, sizes bytes."""
 
     view_timeout_ms: int = 1000  # how long a leader may take before its view is given up
-    checkpoint_interval: int = 128  # positions from one digest of the whole state to the next
-    window: int = 256  # positions that may be under way beyond the last certified checkpoint
+    checkpoint_interval: int = 256  # positions from one digest of the whole state to the next
+    window: int = 512  # positions that may be under way beyond the last certified checkpoint
     batch_requests_max: int = 256  # requests that share one position
-    batch_bytes_max: int = 1 << 20  # and their bytes
+    batch_bytes_max: int = 512 << 10  # and their bytes
     pipeline: int = 2  # positions that a leader keeps under way while it fills batches
     time_tolerance_ms: int = 10_000  # how far a leader's clock may be from ours
     tentative: bool = True  # what is prepared is executed before it is committed; clients then need 2f + 1 answers

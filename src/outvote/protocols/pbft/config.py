@@ -14,13 +14,13 @@ SEAL_ENTRY_BYTES = 70  # a signer and a seal in a certificate
 class PbftConfig(msgspec.Struct, frozen=True):
     """Every field is checked by `validated`."""
 
-    checkpoint_interval: int = 128
+    checkpoint_interval: int = 256
     """K: positions between two digests of the whole state."""
-    window: int = 256
+    window: int = 512
     """L: positions above the stable checkpoint that may be in play; a multiple of K, at least 2 K."""
     batch_requests_max: int = 256
     """Requests in one batch (each up to 256 operations)."""
-    batch_bytes_max: int = 1024 * 1024
+    batch_bytes_max: int = 512 * 1024
     """Bytes of one batch; must hold one largest request."""
     pipeline: int = 2
     """Full batches that the primary proposes before the first of them is answered; ones that are not full go alone."""

@@ -17,13 +17,13 @@ FLAGS: Final = ("pre_vote", "check_quorum", "read_index", "lease", "pipelining",
 class RaftConfig(msgspec.Struct, frozen=True):
     """Every field is checked by `validated`. Flags are 0 or 1: what they cost and save is measured one by one."""
 
-    checkpoint_interval: int = 128
+    checkpoint_interval: int = 256
     """Entries from one snapshot to the next; the log before it is compacted."""
-    window: int = 256
+    window: int = 512
     """Entries that may wait to be committed, and compacted ones that are kept for followers a little behind."""
     batch_requests_max: int = 256
     """Requests in one entry (each up to 256 operations)."""
-    batch_bytes_max: int = 1024 * 1024
+    batch_bytes_max: int = 512 * 1024
     """Bytes of one entry; must hold one largest request."""
     pipeline: int = 2
     """Full entries that the leader appends before the first of them is committed; ones that are not full go alone."""
