@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from honeybadger_cores import Cluster, request
 
-from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
+from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import Message, Transfer
-from outvote.protocols.honeybadger.messages import Batch, Decided, Lacking, StableProof
+from outvote.protocols.honeybadger.messages import Batch, Certificate, Decided, Lacking, StableProof
 from outvote.protocols.honeybadger.replica import HoneyBadgerReplica
 from outvote.types import Position
 
 TRUE, FALSE = b"t" * 32, b"f" * 32
 
 
-def certificate(position: Position, digest: bytes, signers: tuple[int, ...] = (0, 1, 2)) -> CheckpointCertificate:
-    return CheckpointCertificate(position, digest, tuple((one, b"seal") for one in signers))
+def certificate(position: Position, digest: bytes, signers: tuple[int, ...] = (0, 1, 2)) -> Certificate:
+    return Certificate(position, digest, tuple((one, b"seal") for one in signers))
 
 
 def at_a_checkpoint() -> HoneyBadgerReplica:

@@ -25,6 +25,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from outvote.broadcast.asynchronous_subset import AsynchronousSubset, Line
+from outvote.broadcast.binary_agreement import ROUNDS_AHEAD
 from outvote.broadcast.coin import Coin, PublicCoin, coin_name
 from outvote.broadcast.component import Body
 from outvote.broadcast.key_generation import DEALING, JUDGING, Agreed, Dealings
@@ -100,6 +101,19 @@ class KeyResharing:
         if DEALING not in self._subsets:
             return []
         return _within(DEALING, self._subsets[DEALING].propose(self._dealings.deal())) + self._advance()
+
+    def bind(self, stage: int, proposer: ReplicaId, body: Body) -> None:
+        """This was said before a restart; `begin` and what is heard then bring the rest, in the same words."""
+        if stage == HANDING:
+            self._said_dealt = True
+        elif stage in self._subsets:
+            self._subsets[stage].bind(proposer, body)
+
+    def words_max(self) -> int:
+        """How much one replica says in all, if no agreement takes more than a few rounds: DEALT, and in each of its
+        subsets n VALs, and of each proposer ECHO, READY, TERM and 5 a round."""
+        sizes = [len(subset.broadcasts) for subset in self._subsets.values()]
+        return 1 + sum(n + n * (3 + 5 * ROUNDS_AHEAD) for n in sizes)
 
     def receive(self, sender: ReplicaId, stage: int, proposer: ReplicaId, body: Body) -> list[Said]:
         """`sender`: its number in the committee whose words these are, the new one for JUDGING, else the old one."""

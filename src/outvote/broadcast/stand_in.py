@@ -23,14 +23,16 @@ _PROOF: Final = 32
 
 
 class Dealer:
-    """Draws every key of one simulated cluster from its seed."""
+    """Draws every key of one simulated cluster from its seed. `sharing`: shares dealt anew are others, of the same
+    secret."""
 
-    def __init__(self, committee: Committee, seed: int) -> None:
+    def __init__(self, committee: Committee, seed: int, sharing: bytes = b"") -> None:
         self.committee = committee
+        self.sharing = sharing
         self.secret = blake2s(b"dealer" + seed.to_bytes(16, "big", signed=True)).digest()
 
     def share(self, replica: ReplicaId, purpose: bytes, name: bytes) -> bytes:
-        key = blake2s(replica.to_bytes(8, "big"), key=self.secret, person=purpose).digest()
+        key = blake2s(replica.to_bytes(8, "big") + self.sharing, key=self.secret, person=purpose).digest()
         return blake2s(name, key=key).digest()
 
     def verifies(self, replica: ReplicaId, purpose: bytes, name: bytes, share: bytes) -> bool:

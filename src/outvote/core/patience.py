@@ -100,6 +100,12 @@ class Patient(Core):
     def compute(self, job: Job) -> bytes:
         return self.inner.compute(job)
 
+    def operate(self, what: str, argument: int) -> str:
+        self._begin()
+        refusal = self.inner.operate(what, argument)
+        self._settle()
+        return refusal
+
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         return self.inner.waiting()
 

@@ -5,9 +5,9 @@ The only module that sees all protocols; hosts, the simulator and the conformanc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from outvote.broadcast.stand_in import Dealer, StandInCoin, StandInEncryption
 from outvote.core.committee import Committee, Tolerates
@@ -27,10 +27,14 @@ from outvote.protocols.honeybadger import records as honeybadger_records
 from outvote.protocols.honeybadger import rounds as honeybadger_rounds
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.foundation import Confirm, Founded, Help
-from outvote.protocols.honeybadger.keys import Drawn, Given, real_keys
+from outvote.protocols.honeybadger.keys import NO_KEYS, Drawn, Given, real_keys
 from outvote.protocols.honeybadger.keys import Keys as HoneyBadgerKeys
+from outvote.protocols.honeybadger.membership import Era as HoneyBadgerEra
+from outvote.protocols.honeybadger.membership import first_roster
 from outvote.protocols.honeybadger.messages import MESSAGES as HONEYBADGER_MESSAGES
+from outvote.protocols.honeybadger.replica import OPERATIONS as HONEYBADGER_OPERATIONS
 from outvote.protocols.honeybadger.replica import HoneyBadgerReplica
+from outvote.protocols.honeybadger.shares import StandInShares
 from outvote.protocols.pbft import facts as pbft_facts
 from outvote.protocols.pbft import insight as pbft_insight
 from outvote.protocols.pbft import records as pbft_records
@@ -58,6 +62,7 @@ from outvote.protocols.raft.replica import OPERATIONS as RAFT_OPERATIONS
 from outvote.protocols.raft.replica import RaftReplica
 from outvote.types import MILLISECOND, Digest, Nanos, Position, ReplicaId, Size, View
 
+EraOfMembers: TypeAlias = HoneyBadgerEra  # number, first epoch, members, public keys
 Certificate = tuple[list[Claim], int]  # the claims it consists of, and how many different signers it needs
 
 
@@ -81,6 +86,13 @@ class SecretInsight(NamedTuple):
     opens: Callable[[Struct], tuple[Position, ReplicaId] | None]  # whose proposal this helps to open
 
 
+class MembersInsight(NamedTuple):
+    """The same of a protocol whose members change; places are epochs."""
+
+    eras: Callable[[Core], Sequence[EraOfMembers]]  # that a core knows of, oldest first
+    wished: Callable[[Record], tuple[int, tuple[ReplicaId, ...]] | None]  # in which era, and whom its owner wants
+
+
 class Insight(NamedTuple):
     """What the simulator's checkers may know of a protocol's inside; nothing else looks at it."""
 
@@ -97,6 +109,7 @@ class Insight(NamedTuple):
     fruitless_views_max: Callable[[Mapping[str, int], Committee], int]  # in a row, once only f replicas disturb
     votes: bool = True  # a quorum's final votes decide; else nothing is counted, and agreement alone is looked at
     secrets: SecretInsight | None = None  # then proposals are encrypted
+    members: MembersInsight | None = None  # then not all replicas take part for ever
     log: LogInsight | None = None  # then no final votes decide, but what is durable in a majority of logs
 
 
@@ -122,6 +135,7 @@ class Protocol(NamedTuple):
     insight: Insight
     expected_marks: tuple[str, ...]  # all of them: a batch of runs that misses one has tested too little
     operations: tuple[str, ...] = ()  # what an operator may ask of a core: `Core.operate` says what each is
+    owners: bool = False  # an order is its replica's owner's alone: sealed with that replica's key, and told to it
     flags: tuple[str, ...] = ()  # parameters that only this protocol has
     facts: Facts | None = None  # for docs/protocols.md, whose test demands them
     deals: bool = False  # a dealer draws keys of threshold cryptography, in simulated clusters from the run's seed
@@ -326,7 +340,8 @@ def _make_honeybadger(me: ReplicaId, committee: Committee, parameters: Mapping[s
     """With keys dealt from a seed, for simulated clusters: stand-ins, or with `real_threshold` those of BLS12-381."""
     seed = parameters.get("dealer_seed", 0)
     keys = _keys_of_a_seed if parameters.get("real_threshold") else _stand_in_keys
-    given = keys(me, committee, seed)._replace(deferred=bool(parameters.get("deferred")))
+    members = first_roster(committee.n, parameters.get("learners", 0)).era.members
+    given = keys(me, committee.n, members, seed)._replace(deferred=bool(parameters.get("deferred")))
     return _honeybadger(me, committee, parameters, given)
 
 
@@ -350,19 +365,30 @@ def _honeybadger_config(parameters: Mapping[str, int]) -> tuple[HoneyBadgerConfi
     return config, parameters.get("status_interval_ms", 200) * MILLISECOND
 
 
-def _stand_in_keys(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
-    dealer = Dealer(committee, seed)
-    coin, encryption = StandInCoin(dealer, me), StandInEncryption(dealer, me)
-    return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster")
+def _stand_in_keys(me: ReplicaId, n: int, members: tuple[ReplicaId, ...], seed: int) -> HoneyBadgerKeys:
+    shares = StandInShares(me, members, seed)
+    if me not in members:
+        return HoneyBadgerKeys(*NO_KEYS, Drawn(seed, me), b"simulated cluster", shares=shares)
+    dealer, place = Dealer(Committee(len(members)), seed), members.index(me)
+    coin, encryption = StandInCoin(dealer, place), StandInEncryption(dealer, place)
+    return HoneyBadgerKeys(coin, encryption, Drawn(seed, me), b"simulated cluster", shares=shares)
 
 
-def _keys_of_a_seed(me: ReplicaId, committee: Committee, seed: int) -> HoneyBadgerKeys:
+def _keys_of_a_seed(me: ReplicaId, n: int, members: tuple[ReplicaId, ...], seed: int) -> HoneyBadgerKeys:
     """Raises Mistake where their library is not installed."""
     from outvote.crypto import threshold  # noqa: PLC0415 - an extra, and heavy
+    from outvote.crypto.dealings import register  # noqa: PLC0415 - the same
+    from outvote.protocols.honeybadger.dealt_anew import DealtAnew  # noqa: PLC0415 - the same
 
-    public, secrets = threshold.deal(committee.n, committee.weak, seed.to_bytes(threshold.SECRET_BYTES, "big"))
-    given = Given(b"simulated cluster", public.key, public.verification, secrets[me])
-    return real_keys(me, committee, given)._replace(entropy=Drawn(seed, me))
+    committee = Committee(len(members))
+    public, dealt = threshold.deal(committee.n, committee.weak, seed.to_bytes(threshold.SECRET_BYTES, "big"))
+    share = dealt[members.index(me)] if me in members else b""
+    secrets = [Drawn(seed, one).draw(0, b"secret") for one in range(n)]
+    shares = DealtAnew(me, lambda: tuple(map(register, secrets)), secrets[me], lambda: (public, share))
+    if me not in members:
+        return HoneyBadgerKeys(*NO_KEYS, Drawn(seed, me), b"simulated cluster", shares=shares)
+    given = Given(b"simulated cluster", public.key, public.verification, share)
+    return real_keys(members.index(me), committee, given)._replace(entropy=Drawn(seed, me), shares=shares)
 
 
 HONEYBADGER: Final = Protocol(
@@ -397,8 +423,11 @@ HONEYBADGER: Final = Protocol(
         fruitless_views_max=honeybadger_insight.fruitless_views_max,
         votes=False,
         secrets=SecretInsight(honeybadger_insight.decides, honeybadger_insight.opens),
+        members=MembersInsight(honeybadger_insight.eras, honeybadger_insight.wished),
     ),
     expected_marks=honeybadger_records.MARKS,
+    operations=HONEYBADGER_OPERATIONS,
+    owners=True,
     deals=True,
     make_with=_make_honeybadger_with,
     lacks=("tentative", "reads"),

@@ -39,8 +39,10 @@ class Faults:
         action(self, fault)
 
     def _operate(self, fault: Fault) -> None:
-        """No fault, but it comes at as bad a moment: everybody is asked, and at most one can do it."""
-        for replica in self._world.replicas:
+        """No fault, but it comes at as bad a moment: everybody is asked, and at most one can do it; where orders are
+        an owner's, its replica alone."""
+        asked = [self._replica(fault)] if self._world.protocol.owners else self._world.replicas
+        for replica in asked:
             if replica.turn is not None and not replica.paused:
                 replica.turn.core.now = replica.clock.now()
                 if not replica.turn.core.operate(fault.kind, fault.other):

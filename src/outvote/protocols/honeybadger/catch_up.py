@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from outvote.core.checkpoints import Checkpoint
 from outvote.core.contract import ALL, digest_of
 from outvote.core.tally import Tally
-from outvote.protocols.honeybadger.messages import Decided, Lacking, StableProof
+from outvote.protocols.honeybadger import turnover
+from outvote.protocols.honeybadger.checkpoint import vote_on
+from outvote.protocols.honeybadger.messages import Decided, Lacking
 from outvote.protocols.honeybadger.ordering import decide, deliver_ready
 from outvote.protocols.honeybadger.state import State
 from outvote.types import ReplicaId
@@ -23,6 +24,7 @@ OUTPUT_BYTES_MAX: Final = 2 * 1024 * 1024
 
 
 def ask(state: State) -> None:
+    turnover.ask(state)
     state.out.hints.append((ALL, Lacking(state.delivered, state.low)))
 
 
@@ -31,10 +33,10 @@ def on_lacking(state: State, sender: ReplicaId, message: Lacking) -> None:
         return
     out = state.out
     if message.stable < state.low:
-        out.hints.append((sender, StableProof(state.certified)))
+        out.hints.append((sender, turnover.proof(state, message.stable)))
     for position, digest in sorted(state.own_digests.items()):
-        if position > message.stable:
-            out.messages.append((sender, Checkpoint(position, digest)))
+        if position > message.stable and state.members.place(state.me) is not None:
+            out.messages.append((sender, vote_on(state, position, digest)))
     first = max(message.delivered, state.low) + 1
     size = 0
     for number in range(first, first + OUTPUTS_MAX):
@@ -46,6 +48,7 @@ def on_lacking(state: State, sender: ReplicaId, message: Lacking) -> None:
         out.messages += [
             (sender, message) for receiver, message in state.said.get(number, ()) if receiver in (ALL, sender)
         ]
+    turnover.on_lacking(state, sender)
 
 
 def on_decided(state: State, sender: ReplicaId, message: Decided) -> None:
@@ -56,6 +59,6 @@ def on_decided(state: State, sender: ReplicaId, message: Decided) -> None:
     if not votes.add(sender, digest, b""):
         return
     state.heard += 1
-    if votes.count(digest) >= state.committee.weak:
+    if votes.count(digest) >= state.members.committee.weak:
         decide(state, number, message.batch)
         deliver_ready(state)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from outvote.core.certificates import sound
-from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
-from outvote.core.contract import ALL, Stable, Transfer
-from outvote.protocols.honeybadger.messages import StableProof
+from outvote.core.certificates import Seals
+from outvote.core.checkpoints import Checkpoint
+from outvote.core.contract import ALL, Stable, Transfer, digest_of
+from outvote.protocols.honeybadger import turnover
+from outvote.protocols.honeybadger.messages import Certificate, RosterCheckpoint, StableProof
 from outvote.protocols.honeybadger.ordering import deliver_ready
 from outvote.protocols.honeybadger.records import Certified, Output
 from outvote.protocols.honeybadger.state import State
+from outvote.protocols.honeybadger.votes import ALL_MEMBERS, Value, value_of
 from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Seal
 
 SOURCE_PATIENCE_NS: Final[Nanos] = 2 * SECOND  # for the host: then it asks another source
@@ -32,9 +34,22 @@ def executed(state: State, position: Position, digest: Digest) -> None:
     state.own_digests[position] = digest
     if position in state.decided:
         state.out.records.append(Output(position, state.decided[position]))
-    state.out.messages.append((ALL, Checkpoint(position, digest)))
-    if state.ahead is not None and state.ahead.position == position:
+    vote = vote_on(state, position, digest)
+    if state.members.place(state.me) is not None:
+        state.out.messages.append((ALL, vote))
+    found = state.checkpoint_votes.certified(position, value_of(vote))
+    if found is not None:
+        on_certified(state, position, *found)
+    elif state.ahead is not None and state.ahead.position == position:
         learn(state, state.ahead)
+
+
+def vote_on(state: State, position: Position, digest: Digest) -> Checkpoint:
+    """What is to be certified there: the state, and the roster if not all are members or somebody has wished so."""
+    roster = state.rosters.get(position, state.roster)
+    if roster == state.all_roster:
+        return Checkpoint(position, digest)
+    return RosterCheckpoint(position, digest, digest_of(roster))
 
 
 def executed_again(state: State, digest: Digest) -> None:
@@ -48,16 +63,30 @@ def executed_again(state: State, digest: Digest) -> None:
 
 def on_checkpoint(state: State, sender: ReplicaId, message: Checkpoint, seal: Seal) -> None:
     state.heard += 1
-    certificate = state.checkpoint_votes.add(sender, message, seal, state.high)
-    if certificate is not None:
-        learn(state, certificate)
+    found = state.checkpoint_votes.add(sender, message, seal, state.high)
+    if found is not None:
+        on_certified(state, message.position, *found)
+
+
+def on_certified(state: State, position: Position, value: Value, seals: Seals) -> None:
+    """A quorum has said so. A roster that we have not come to yet we shall know when we do, or are told by a proof."""
+    digest, roster_digest = value
+    if roster_digest == ALL_MEMBERS:
+        learn(state, Certificate(position, digest, seals))
+        return
+    roster = state.rosters.get(position)
+    if roster is not None and digest_of(roster) == roster_digest:
+        learn(state, Certificate(position, digest, seals, roster))
 
 
 def on_stable_proof(state: State, sender: ReplicaId, message: StableProof) -> None:
     """An answer to our question: its sender no longer has what we lack. Fetch, unless we can go on by ourselves."""
     certificate = message.certificate
-    if not sound(certificate.seals, state.committee.quorum, state.committee):
+    if not turnover.follows(state, message):
         state.out.lies.append((sender, "stable checkpoint without a quorum"))
+        return
+    if any(link.position > state.low for link in message.links):
+        arrive(state, message)
         return
     learn(state, certificate)
     fetching = state.fetching
@@ -71,7 +100,17 @@ def on_stable_proof(state: State, sender: ReplicaId, message: StableProof) -> No
         fetch(state, ahead)
 
 
-def learn(state: State, certificate: CheckpointCertificate) -> None:
+def arrive(state: State, proof: StableProof) -> None:
+    """The others are in a later era. What ends ours we may have executed; else the state behind it has to come."""
+    first = next(link for link in proof.links if link.position > state.low)
+    if state.own_digests.get(first.position) == first.digest:
+        learn(state, first)  # the rest when we ask again
+        return
+    turnover.take_links(state, proof.links)
+    fetch(state, proof.certificate)
+
+
+def learn(state: State, certificate: Certificate) -> None:
     """A quorum certified this checkpoint: its signatures and signers have been checked."""
     if certificate.position <= state.low:
         return
@@ -86,7 +125,7 @@ def learn(state: State, certificate: CheckpointCertificate) -> None:
             fetch(state, certificate)  # the others' window has passed ours
 
 
-def make_stable(state: State, certificate: CheckpointCertificate) -> None:
+def make_stable(state: State, certificate: Certificate) -> None:
     """Move the low watermark, and let the host keep the snapshot and forget the log before it."""
     advance_low(state, certificate)
     lane = state.out.records if certificate.position <= state.stored else state.out.notes
@@ -94,9 +133,10 @@ def make_stable(state: State, certificate: CheckpointCertificate) -> None:
     state.out.stable.append(Stable(certificate.position, certificate.digest))
 
 
-def advance_low(state: State, certificate: CheckpointCertificate) -> None:
+def advance_low(state: State, certificate: Certificate) -> None:
     position = certificate.position
     state.certified = certificate
+    turnover.certified(state, certificate)
     if state.ahead is not None and state.ahead.position <= position:
         state.ahead = None
     state.proposed = {at: requests for at, requests in state.proposed.items() if at > position}
@@ -109,12 +149,13 @@ def advance_low(state: State, certificate: CheckpointCertificate) -> None:
     state.checkpoint_votes.forget(position)
 
 
-def fetch(state: State, certificate: CheckpointCertificate) -> None:
+def fetch(state: State, certificate: Certificate) -> None:
     """Stop delivering and have the host bring the certified state."""
     state.fetching = certificate
     if certificate.position > state.low:
         advance_low(state, certificate)
         state.out.records.append(Certified(certificate))  # a record here: the window has moved past our own state
+    turnover.rewound(state, certificate)
     sources = certificate.sources(state.committee.n, state.me)
     state.out.transfers.append(Transfer(certificate.position, certificate.digest, sources, SOURCE_PATIENCE_NS))
 

@@ -23,10 +23,13 @@ class HoneyBadgerConfig(msgspec.Struct, frozen=True):
     epochs_ahead: int = 2
     """Epochs beyond those being worked on of which messages are taken in."""
 
+    learners: int = 0
+    """Bit i: replica i is no member at first, it learns."""
+
     def validated(self) -> HoneyBadgerConfig:
         """Returns self, or raises Mistake with the field and what it should be."""
         for name in self.__struct_fields__:
-            if getattr(self, name) < 1:
+            if getattr(self, name) < 1 and name != "learners":
                 raise Mistake(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.window < 2 * self.checkpoint_interval or self.window % self.checkpoint_interval:
             raise Mistake(

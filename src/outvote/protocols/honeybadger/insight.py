@@ -11,8 +11,10 @@ from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import Core, Delivery, Record, Struct, digest_of
 from outvote.core.patience import Patient
+from outvote.protocols.honeybadger import turnover
+from outvote.protocols.honeybadger.membership import CHANGES_MAX, Era
 from outvote.protocols.honeybadger.messages import Agreeing, Batch, Decrypting
-from outvote.protocols.honeybadger.records import Certified
+from outvote.protocols.honeybadger.records import Certified, Wished
 from outvote.protocols.honeybadger.replica import DECIDED_AHEAD, HoneyBadgerReplica
 from outvote.protocols.honeybadger.state import State
 from outvote.types import SECOND, Digest, Nanos, Position, ReplicaId, Size, View
@@ -57,6 +59,20 @@ def state_vouchers(committee: Committee) -> tuple[int, int]:
     return committee.quorum, committee.quorum - committee.faults
 
 
+def eras(core: Core) -> list[Era]:
+    """Who the members are and were, as far as this core knows: oldest first."""
+    state = state_of(core)
+    known = [state.first_roster.era, *(link.roster.next for link in state.links if link.roster is not None)]
+    return [one for one in known if one is not None]
+
+
+def wished(record: Record) -> tuple[int, tuple[ReplicaId, ...]] | None:
+    """In which era a replica's owner wants whom for members."""
+    if not isinstance(record, Wished):
+        return None
+    return record.era, tuple(one for one in range(record.wish.bit_length()) if record.wish >> one & 1)
+
+
 def decides(statement: Struct) -> tuple[Position, ReplicaId, bool] | None:
     """An agreement on whether a proposal is in has ended, says who says this."""
     if isinstance(statement, Agreeing) and isinstance(statement.body, Term):
@@ -79,6 +95,7 @@ def sizes(core: Core) -> Iterator[Size]:
     """Everything in a core that others can make grow, with its limit."""
     state = state_of(core)
     n, window = state.committee.n, state.config.window
+    yield from _sizes_of_membership(state)
     yield "epochs", len(state.epochs), window
     yield "finished epochs", len(state.finished), window
     yield "outputs", len(state.decided), window
@@ -87,16 +104,30 @@ def sizes(core: Core) -> Iterator[Size]:
     yield "jobs under way", len(state.desk), window * n * 2 * (n + 1)
     yield "epochs spoken in", len(state.said), window
     # n VALs, and of each proposer ECHO, READY, TERM, a share of the decryption, and 5 a round.
-    most = n + n * (4 + 5 * ROUNDS_AHEAD)
-    yield "words of an epoch", max((len(words) for words in state.said.values()), default=0), most
+    words = n + n * (4 + 5 * ROUNDS_AHEAD)
+    yield "words of an epoch", max((len(said) for said in state.said.values()), default=0), words
     yield "epochs told of", len(state.told), DECIDED_AHEAD
-    yield "own checkpoints", len(state.own_digests), window // state.config.checkpoint_interval
-    yield "checkpoints voted on", len(state.checkpoint_votes.near), window // state.config.checkpoint_interval
+    most = window // state.config.checkpoint_interval + 1  # one where an era ends
+    yield "own checkpoints", len(state.own_digests), most
+    yield "checkpoints voted on", len(state.checkpoint_votes.near), most
     yield "far checkpoints", len(state.checkpoint_votes.far), n
     for epoch in state.epochs.values():
         rounds = max(agreement.rounds_held() for agreement in epoch.subset.agreements)
         yield "rounds of an agreement", rounds, ROUNDS_AHEAD + 1
     yield from state.pool.sizes()
+
+
+def _sizes_of_membership(state: State) -> Iterator[Size]:
+    n, roster = state.committee.n, state.roster
+    yield "wishes", len(roster.wishes), n
+    yield "keys handed", len(roster.handed), n
+    yield "links", len(state.links), CHANGES_MAX
+    yield "rosters", len(state.rosters), state.config.window // state.config.checkpoint_interval + 1
+    for holding in turnover.holdings(state):
+        yield "members without a share", len(holding.asked_by), n
+    if state.handover is not None:
+        yield "words of a re-sharing", len(state.handover.spoken), state.handover.words_max
+        yield "new members' words", len(state.handover.possessed), n
 
 
 def sizes_while_founding(core: Core) -> Iterator[Size]:

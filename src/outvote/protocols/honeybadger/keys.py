@@ -6,12 +6,14 @@ Chance is an argument: a protocol tosses no coins of its own. `Drawn` draws from
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import blake2s
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from outvote.broadcast.coin import Coin
 from outvote.broadcast.threshold_encryption import Cryptosystem
 from outvote.core.committee import Committee
+from outvote.protocols.honeybadger.shares import Shares
 from outvote.types import Position, ReplicaId
 
 
@@ -49,6 +51,42 @@ class Keys(NamedTuple):
     entropy: Entropy
     cluster: bytes  # bound into the names of coins and the labels of ciphertexts
     deferred: bool = False  # worked out as jobs, outside of the turn
+    shares: Shares | None = None  # by which they are handed over; None: members cannot change
+
+
+class NoCoin:
+    """Of one that has no share: nothing is asked of it but by jobs that outlive the share."""
+
+    def share(self, _name: bytes) -> bytes:
+        return b""
+
+    def verifies(self, _name: bytes, _sender: ReplicaId, _share: bytes) -> bool:
+        return False
+
+    def combine(self, _name: bytes, _shares: Mapping[ReplicaId, bytes]) -> bytes:
+        return b""
+
+
+class NoEncryption:
+    """The same."""
+
+    def encrypt(self, _label: bytes, _plaintext: bytes, _entropy: bytes) -> bytes:
+        return b""
+
+    def checks(self, _label: bytes, _ciphertext: bytes) -> bool:
+        return False
+
+    def share(self, _label: bytes, _ciphertext: bytes) -> bytes:
+        return b""
+
+    def verifies(self, _label: bytes, _ciphertext: bytes, _sender: ReplicaId, _share: bytes) -> bool:
+        return False
+
+    def combine(self, _label: bytes, _ciphertext: bytes, _shares: Mapping[ReplicaId, bytes]) -> bytes:
+        return b""
+
+
+NO_KEYS: Final[tuple[Coin, Cryptosystem]] = (NoCoin(), NoEncryption())
 
 
 class Given(NamedTuple):

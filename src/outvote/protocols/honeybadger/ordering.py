@@ -19,9 +19,11 @@ from itertools import islice
 
 import msgspec
 
-from outvote.core.contract import Claim, Delivery, Request, canonical
+from outvote.core.contract import ALL, Claim, Delivery, Request, canonical
+from outvote.protocols.honeybadger import turnover
 from outvote.protocols.honeybadger.epoch import Epoch, Words
-from outvote.protocols.honeybadger.messages import Batch, Contribution, Working
+from outvote.protocols.honeybadger.membership import Word
+from outvote.protocols.honeybadger.messages import Batch, Contribution, Decided, Working, encoded
 from outvote.protocols.honeybadger.records import Output, Said
 from outvote.protocols.honeybadger.state import State
 from outvote.types import ClientId, Position, ReplicaId
@@ -33,7 +35,9 @@ def on_working(state: State, sender: ReplicaId, message: Working) -> None:
     """Anything said within an epoch; `admits` has looked at the epoch and the proposer."""
     epoch = state.epoch(message.epoch)
     state.heard += 1
-    say(state, epoch, epoch.receive(sender, message))
+    place = state.members.place(sender)
+    assert place is not None
+    say(state, epoch, epoch.receive(place, message))
 
 
 def on_computed(state: State, ticket: int, answer: bytes) -> None:
@@ -48,13 +52,15 @@ def on_computed(state: State, ticket: int, answer: bytes) -> None:
 
 
 def say(state: State, epoch: Epoch, words: list[Words]) -> None:
-    """Recorded first; kept, to be said again."""
+    """Recorded first; kept, to be said again. Within an epoch replicas are told by their places among the members."""
+    members = state.members
+    words = [one if one.receiver == ALL else one._replace(receiver=members.replica(one.receiver)) for one in words]
     for one in words:
         state.out.records.append(Said(one.receiver, one.message))
         state.out.messages.append((one.receiver, one.message))
     state.said.setdefault(epoch.number, []).extend(words)
     for culprit, what in epoch.faults:
-        state.out.lies.append((culprit, what))
+        state.out.lies.append((members.replica(culprit), what))
     epoch.faults.clear()
     if epoch.opened is not None:
         finish(state, epoch)
@@ -62,7 +68,7 @@ def say(state: State, epoch: Epoch, words: list[Words]) -> None:
 
 def try_propose(state: State, genuine: Genuine) -> None:
     """Once in each of the next epochs, in order, as far as there is something to say in them."""
-    if state.fetching is not None:
+    if state.fetching is not None or not state.takes_part:
         return
     first = state.delivered + 1
     for number in range(first, first + state.config.pipeline):
@@ -78,10 +84,10 @@ def try_propose(state: State, genuine: Genuine) -> None:
 
 def may_begin(state: State, number: Position) -> bool:
     """Whether others have begun this epoch or a later one, or it would not come too early for what waits here."""
-    if any(begun >= number for begun in state.epochs):
+    if any(begun >= number for begun in state.epochs) or turnover.urges(state):
         return True
     before = state.epochs.get(number - 1)
-    worthwhile = 1 if before is None or before.agreed else state.config.picks(state.committee.n)
+    worthwhile = 1 if before is None or before.agreed else state.config.picks(state.members.committee.n)
     if len(state.pool) < worthwhile:
         return False
     under_way = sum(1 for requests in state.proposed.values() for one in requests if state.pool.get(one.key))
@@ -90,9 +96,9 @@ def may_begin(state: State, number: Position) -> bool:
 
 def propose(state: State, epoch: Epoch) -> None:
     state.proposed[epoch.number] = picked = pick(state, epoch.number)
-    contribution = canonical(Contribution(state.wall, picked))
+    contribution = encoded(Contribution(state.wall, picked, turnover.word(state)))
     nonce = state.keys.entropy.draw(epoch.number, b"encrypt" + blake2s(contribution).digest())
-    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.me), contribution, nonce)))
+    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.place()), contribution, nonce)))
 
 
 def pick(state: State, epoch: Position) -> tuple[Request, ...]:
@@ -142,7 +148,9 @@ def batch_of(state: State, opened: dict[ReplicaId, bytes | None], genuine: Genui
     """A function of what was opened alone."""
     times: list[int] = []
     requests: dict[tuple[ClientId, int], Request] = {}
-    for proposer, plaintext in opened.items():
+    words: list[tuple[ReplicaId, Word]] = []
+    for place, plaintext in opened.items():
+        proposer = state.members.replica(place)
         contribution = None if plaintext is None else contribution_of(plaintext)
         if contribution is None or not acceptable(state, contribution, genuine):
             if plaintext is not None:
@@ -151,8 +159,10 @@ def batch_of(state: State, opened: dict[ReplicaId, bytes | None], genuine: Genui
         times.append(contribution.time)
         for request in contribution.requests:
             requests.setdefault(request.key, request)
+        if contribution.word is not None:
+            words.append((proposer, contribution.word))
     time = sorted(times)[len(times) // 2] if times else 0
-    return Batch(time, tuple(requests.values()))
+    return Batch(time, tuple(requests.values()), tuple(words))
 
 
 def contribution_of(plaintext: bytes) -> Contribution | None:
@@ -165,7 +175,7 @@ def contribution_of(plaintext: bytes) -> Contribution | None:
 def acceptable(state: State, contribution: Contribution, genuine: Genuine) -> bool:
     return (
         0 <= contribution.time < 1 << 62
-        and len(contribution.requests) <= state.config.picks(state.committee.n)
+        and len(contribution.requests) <= state.config.picks(state.members.committee.n)
         and all(
             request.operations and 0 <= request.acknowledged < request.number for request in contribution.requests
         )
@@ -192,5 +202,19 @@ def deliver(state: State, number: Position) -> None:
         state.pool.mark_executed(request)
     state.told.pop(number, None)
     state.proposed.pop(number, None)
-    checkpoint = number % state.config.checkpoint_interval == 0
+    if number > state.low:  # else it is executed again, and the roster is that of a later position
+        turnover.delivered(state, number, batch)
+        tell_learners(state, number, batch)
+    checkpoint = state.is_checkpoint(number)
     state.out.deliveries.append(Delivery(number, batch.time, batch.requests, 0, checkpoint))
+
+
+def tell_learners(state: State, number: Position, batch: Batch) -> None:
+    """f + 1 members do, others in each epoch; who misses it asks."""
+    members = state.members
+    place, n = members.place(state.me), members.committee.n
+    if place is None or (place - number) % n >= members.committee.weak:
+        return
+    for replica in range(state.committee.n):
+        if members.place(replica) is None:
+            state.out.hints.append((replica, Decided(number, batch)))

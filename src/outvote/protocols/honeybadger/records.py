@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from outvote.core.checkpoints import CheckpointCertificate
+from outvote.broadcast.key_generation import Agreed
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Note, Record
 from outvote.protocols.honeybadger.foundation import Foundation
-from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Decrypting
+from outvote.protocols.honeybadger.membership import Members
+from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Certificate, Decrypting, Handing
 from outvote.types import Position, ReplicaId
 
 
@@ -32,16 +33,49 @@ class Output(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields
 class Certified(Note, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=3):
     """A quorum certified this checkpoint."""
 
-    certificate: CheckpointCertificate
+    certificate: Certificate
 
 
-RECORDS: Final = (Said, Output, Certified)
+class Wished(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=5):
+    """My owner wishes these members, in this era."""
+
+    era: int
+    wish: int
+
+
+class Passed(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=6):
+    """The same as `Said`, within a re-sharing."""
+
+    receiver: ReplicaId
+    message: Handing
+
+
+class Reshared(Record, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True, tag=7):
+    """What the re-sharing that began there came to: before POSSESSED. My share follows from it and my secret."""
+
+    began: Position
+    dealings: tuple[tuple[ReplicaId, bytes], ...]  # by place, ascending
+    verdicts: tuple[tuple[ReplicaId, bytes], ...]
+
+    def agreed(self) -> Agreed:
+        return Agreed(dict(self.dealings), dict(self.verdicts))
+
+
+def reshared(began: Position, agreed: Agreed) -> Reshared:
+    return Reshared(began, tuple(sorted(agreed.dealings.items())), tuple(sorted(agreed.verdicts.items())))
+
+
+RECORDS: Final = (Said, Output, Certified, Wished, Passed, Reshared)
 RECORDS_WHILE_FOUNDING: Final = (*RECORDS, Foundation)
 
 
 def certificates(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:
     """What a record relies on: lists of claims, each with the number of different signers that it needs."""
-    return [(record.certificate.claims(), committee.quorum)] if isinstance(record, Certified) else []
+    if not isinstance(record, Certified):
+        return []
+    roster = record.certificate.roster
+    quorum = committee.quorum if roster is None else Members(roster.era).committee.quorum
+    return [(record.certificate.claims(), quorum)]
 
 
 def certificates_while_founding(record: Record, committee: Committee) -> list[tuple[list[Claim], int]]:

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from outvote.core.checkpoints import Checkpoint
 from outvote.core.committee import Committee
 from outvote.core.contract import NOBODY, Job, Message, Record, Request, Standing
 from outvote.core.patience import Timeless
-from outvote.protocols.honeybadger import catch_up, checkpoint, jobs, ordering, restore
+from outvote.protocols.honeybadger import catch_up, checkpoint, jobs, ordering, restore, turnover
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
 from outvote.protocols.honeybadger.keys import Keys
+from outvote.protocols.honeybadger.membership import CHANGES_MAX
 from outvote.protocols.honeybadger.messages import (
     Agreeing,
     Broadcasting,
@@ -26,6 +27,8 @@ from outvote.protocols.honeybadger.messages import (
 from outvote.protocols.honeybadger.state import State
 from outvote.types import ClientId, Digest, Position, ReplicaId, Seal
 
+CHANGE_MEMBERS: Final = "change-members"
+OPERATIONS: Final = (CHANGE_MEMBERS,)  # that `operate` knows
 DECIDED_AHEAD = 8  # epochs behind the last delivered one of which outputs are taken in: one answer
 
 
@@ -57,22 +60,29 @@ class HoneyBadgerReplica(Timeless):
     def admits(self, sender: ReplicaId, message: Message) -> bool:
         state = self.state
         if isinstance(message, Broadcasting | Agreeing | Decrypting):
-            return state.in_play(message.epoch) and state.committee.holds(message.proposer)
+            member = state.members.place(sender) is not None
+            return member and state.in_play(message.epoch) and state.members.committee.holds(message.proposer)
+        if isinstance(message, turnover.ABOUT_MEMBERS):
+            return turnover.admits(state, sender, message)
         if isinstance(message, Checkpoint):
             return self._admits_checkpoint(sender, message)
         if isinstance(message, Decided):
-            near = state.delivered < message.epoch <= min(state.high, state.delivered + DECIDED_AHEAD)
+            near = max(state.delivered, state.low) < message.epoch <= min(state.high, state.delivered + DECIDED_AHEAD)
             votes = state.told.get(message.epoch)
+            near = near and state.members.place(sender) is not None
             return near and message.epoch not in state.decided and (votes is None or not votes.has(sender))
         if isinstance(message, StableProof):
             proof = message.certificate
-            return proof.position > state.low and len(proof.seals) <= state.committee.n
+            short = len(message.links) <= CHANGES_MAX and all(
+                len(one.seals) <= state.committee.n for one in (proof, *message.links)
+            )
+            return proof.position > state.low and short
         return isinstance(message, Lacking)
 
     def _admits_checkpoint(self, sender: ReplicaId, message: Checkpoint) -> bool:
         state = self.state
-        interval = state.config.checkpoint_interval
-        return state.checkpoint_votes.admits(sender, message.position, state.low, state.high, interval)
+        proper = state.is_checkpoint(message.position)
+        return proper and state.checkpoint_votes.admits(sender, message, state.low, state.high)
 
     def receive(self, sender: ReplicaId, message: Message, seal: Seal) -> None:
         state = self.state
@@ -80,6 +90,8 @@ class HoneyBadgerReplica(Timeless):
             return
         if isinstance(message, Broadcasting | Agreeing | Decrypting):
             ordering.on_working(state, sender, message)
+        elif isinstance(message, turnover.ABOUT_MEMBERS):
+            turnover.receive(state, sender, message)
         elif isinstance(message, Checkpoint):
             checkpoint.on_checkpoint(state, sender, message, seal)
         elif isinstance(message, Lacking):
@@ -101,6 +113,14 @@ class HoneyBadgerReplica(Timeless):
         ordering.on_computed(self.state, ticket, answer)
         self._settle()
 
+    def operate(self, what: str, argument: int) -> str:
+        """change-members: bit i, our owner wishes replica i to be a member."""
+        if what != CHANGE_MEMBERS:
+            return super().operate(what, argument)
+        refusal = turnover.wish(self.state, argument)
+        self._settle()
+        return refusal
+
     def compute(self, job: Job) -> bytes:
         keys = self.state.keys
         return jobs.compute(keys.coin, keys.encryption, job)
@@ -121,12 +141,20 @@ class HoneyBadgerReplica(Timeless):
             note = f"fetching the state of position {state.fetching.position}"
         else:
             note = f"epoch {state.delivered + 1}" if state.delivered + 1 in state.epochs else "idle"
-        return Standing(0, True, NOBODY, state.delivered, state.low, len(state.pool), note)
+        era, roster = state.members.era, state.roster
+        members = era.members if len(era.members) < state.committee.n or era.number else ()
+        changing = roster.change is not None or roster.next is not None
+        if any(not one.has_share() for one in turnover.holdings(state)):
+            note += ", our share of the keys is missing"
+        return Standing(
+            0, True, NOBODY, state.delivered, state.low, len(state.pool), note, members, changing=changing
+        )
 
     def unfinished(self) -> bool:
         state = self.state
         begun = any(number > state.delivered for number in state.epochs)
-        return bool(len(state.pool) or begun or state.fetching is not None or state.ahead is not None or state.told)
+        behind = state.fetching is not None or state.ahead is not None or state.told
+        return bool(len(state.pool) or begun or behind or turnover.unfinished(state))
 
     def heard(self) -> int:
         return self.state.heard

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outvote.broadcast.reliable import Echo, Val
-from outvote.core.checkpoints import GENESIS
 from outvote.core.contract import Record
-from outvote.protocols.honeybadger import checkpoint
+from outvote.protocols.honeybadger import checkpoint, turnover
 from outvote.protocols.honeybadger.epoch import Words
 from outvote.protocols.honeybadger.messages import Broadcasting
 from outvote.protocols.honeybadger.ordering import deliver, deliver_ready
 from outvote.protocols.honeybadger.records import Certified, Output, Said
-from outvote.protocols.honeybadger.state import State
+from outvote.protocols.honeybadger.state import GENESIS, State
 from outvote.types import Digest, Position
 
 
 def summary(state: State) -> list[Record]:
-    """At most: one certificate, and per epoch of the window its output and what was said in it."""
+    """At most: a certificate, what turnover.py adds, and per epoch of the window its output and what was said in it."""
     records: list[Record] = []
     if state.certified.position:
         records.append(Certified(state.certified))
+    records += turnover.summary(state)
     records += [Output(number, batch) for number, batch in sorted(state.decided.items())]
     for _, words in sorted(state.said.items()):
         records += [Said(*one) for one in words]
@@ -29,13 +29,11 @@ def summary(state: State) -> list[Record]:
 
 def restore(state: State, position: Position, digest: Digest, records: Sequence[Record]) -> None:
     """`position` and `digest` tell the state that the executor came back with."""
-    certified = max(
-        (record.certificate for record in records if isinstance(record, Certified)),
-        key=lambda certificate: certificate.position,
-        default=GENESIS,
-    )
+    certificates = {one.certificate.position: one.certificate for one in records if isinstance(one, Certified)}
+    certified = certificates[max(certificates)] if certificates else GENESIS
     state.certified = certified
     state.delivered = state.stored = position
+    turnover.restore(state, records, certificates)
     outputs = {record.epoch: record.batch for record in records if isinstance(record, Output)}
     state.decided = {number: batch for number, batch in outputs.items() if state.low < number <= state.high}
     said = [one for one in records if isinstance(one, Said) and state.low < one.message.epoch <= state.high]
@@ -43,6 +41,10 @@ def restore(state: State, position: Position, digest: Digest, records: Sequence[
     for record in said:
         if record not in never:
             bind(state, record)
+    for number in range(state.low + 1, position + 1):
+        if number in outputs:
+            turnover.executed_before(state, number, outputs[number])
+    turnover.follow(state)
     for _, words in sorted(state.said.items()):
         state.out.messages += [(one.receiver, one.message) for one in words]
     if position > certified.position or (position, digest) == (certified.position, certified.digest):
@@ -65,14 +67,15 @@ def torn(state: State, said: Sequence[Said]) -> list[Said]:
     """Of our own proposals, the first words, where a power failure kept the others from the disk. They were one write,
     and nothing of it had left: so they were never said, and we may have proposed, or may propose, something else."""
     words: dict[tuple[Position, Digest], list[Said]] = {}
+    place = state.members.place(state.me)
     for record in said:
         message = record.message
-        if message.proposer == state.me and isinstance(message, Broadcasting) and isinstance(message.body, Val | Echo):
+        if message.proposer == place and isinstance(message, Broadcasting) and isinstance(message.body, Val | Echo):
             kept = words.setdefault((message.epoch, message.body.root), [])
             if record not in kept:
                 kept.append(record)
     # A VAL to each of the others, and the ECHO.
-    return [record for kept in words.values() if len(kept) < state.committee.n for record in kept]
+    return [record for kept in words.values() if len(kept) < state.members.committee.n for record in kept]
 
 
 def bind(state: State, record: Said) -> None:
@@ -80,4 +83,5 @@ def bind(state: State, record: Said) -> None:
     held = state.said.setdefault(record.message.epoch, [])
     if words not in held:
         held.append(words)
-        state.epoch(record.message.epoch).bind(record.message)
+        if state.takes_part:  # else once our share has come
+            state.epoch(record.message.epoch).bind(record.message)

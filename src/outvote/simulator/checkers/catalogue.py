@@ -12,6 +12,7 @@ from outvote.simulator.checkers.decisions import Decisions
 from outvote.simulator.checkers.digests import Digests
 from outvote.simulator.checkers.double_sign import DoubleSign
 from outvote.simulator.checkers.durability import Durability
+from outvote.simulator.checkers.eras import Eras
 from outvote.simulator.checkers.exactly_once import ExactlyOnce
 from outvote.simulator.checkers.false_lies import FalseLies
 from outvote.simulator.checkers.logs import Logs
@@ -33,5 +34,5 @@ from outvote.simulator.checkers.validity import Validity
 CHECKERS: Final[tuple[type[Checker], ...]] = (
     Order, Validity, ExactlyOnce, ReplyTable, Digests, Snapshots, Reference, Certificates, Decisions, StableStates,
     DoubleSign, Promises, Memory, Monotonic, FalseLies, Accusations, Bounds, Durability, Logs, RealTime, Staleness,
-    Storms, Pace, Secrecy,
+    Storms, Pace, Secrecy, Eras,
 )

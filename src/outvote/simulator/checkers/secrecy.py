@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from outvote.core.contract import Struct
 from outvote.simulator.checkers.checker import Checker, Scene
+from outvote.simulator.checkers.eras import members_at
 from outvote.simulator.checkers.violation import Violation
 from outvote.types import PartyId, Position, ReplicaId
 
@@ -34,9 +35,10 @@ class Secrecy(Checker):
         if opened is not None:
             place, proposer = opened
             known = self._decided.get((party, place), {})
-            if len(known) < self.scene.committee.n or not known[proposer]:
+            members = len(members_at(self.scene, place))
+            if len(known) < members or not known[proposer]:
                 raise Violation(
                     "secrecy",
                     f"replica {party} helps to open the proposal of {proposer} in epoch {place}, and has said of"
-                    f" {len(known)} of {self.scene.committee.n} whether they are in",
+                    f" {len(known)} of {members} whether they are in",
                 )

@@ -6,8 +6,10 @@ installed may be a liar's.
 
 from __future__ import annotations
 
+from outvote.core.committee import Committee
 from outvote.core.contract import Record, Struct
 from outvote.simulator.checkers.checker import Checker, Scene
+from outvote.simulator.checkers.eras import members_at
 from outvote.simulator.checkers.violation import Violation
 from outvote.types import Digest, PartyId, Position, ReplicaId
 
@@ -29,8 +31,10 @@ class StableStates(Checker):
             self._votes.setdefault(vote, set()).add(party)
 
     def renewed(self, replica: ReplicaId, position: Position, digest: Digest, records: list[Record]) -> None:
-        voters = self._votes.get((position, digest), set())
-        in_all, honest = self.scene.protocol.insight.state_vouchers(self.scene.committee)
+        members = members_at(self.scene, position)
+        voters = self._votes.get((position, digest), set()).intersection(members)
+        committee = Committee(len(members), self.scene.protocol.tolerates)
+        in_all, honest = self.scene.protocol.insight.state_vouchers(committee)
         if len(voters) < in_all or len(voters - self.scene.liars) < honest:
             raise Violation(
                 "stable state",
