@@ -107,6 +107,7 @@ class DemoCluster:
     def __init__(
         self, directory: Path, clients: list[str], form: Form = "signatures", channel: ChannelKind = "tls",
         protocol: str = "pbft", replicas: int = N, flags: Mapping[str, int] | None = None,
+        threshold_keys: str | None = None,
     ) -> None:
         self.directory = directory
         self.genesis: Genesis = create_cluster(
@@ -123,7 +124,7 @@ class DemoCluster:
             channel=channel,
             protocol=protocol,
             tolerates=protocol_named(protocol).tolerates,
-            threshold_keys=threshold_keys_named(None, protocol_named(protocol)),
+            threshold_keys=threshold_keys_named(threshold_keys, protocol_named(protocol)),
             flags=flags,
         )
         self.processes: dict[ReplicaId, ReplicaProcess] = {}

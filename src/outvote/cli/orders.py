@@ -35,8 +35,11 @@ class Operator(Inquiry):
     def __init__(self, directory: Path, client: str | None, keys: PartyKeys) -> None:
         super().__init__(directory, client)
         self._signer = keys.party
-        self._sealer = Ed25519Sealer(domain(self.genesis.identity(), self.genesis.epoch), keys.signing)
+        self._sealer = self._sealer_of(keys)
         self._answers: dict[int, asyncio.Future[Ordered]] = {}
+
+    def _sealer_of(self, keys: PartyKeys) -> Ed25519Sealer:
+        return Ed25519Sealer(domain(self.genesis.identity(), self.genesis.epoch), keys.signing)
 
     def heard(self, replica: ReplicaId, message: ToClient) -> None:
         if isinstance(message, Ordered):
@@ -46,25 +49,29 @@ class Operator(Inquiry):
             return
         super().heard(replica, message)
 
-    async def order(self, leader: Report, what: str, argument: int) -> str:
-        """Why the leader did not begin it, or nothing. Raises UnknownOutcome if it says nothing."""
+    async def order(self, leader: Report, what: str, argument: int, keys: PartyKeys | None = None) -> str:
+        """Why the leader, or whoever's report this is, did not begin it, or nothing. `keys`: with which it is sealed,
+        others than our own. Raises UnknownOutcome if it says nothing."""
         statement = OrderStatement(what, argument, leader.standing.view, time.time_ns() // 1000)
         future: asyncio.Future[Ordered] = asyncio.get_running_loop().create_future()
         self._answers[statement.number] = future
-        order = Order(statement, self._signer, self._sealer.seal(statement))
+        signer, sealer = self._signer, self._sealer
+        if keys is not None:
+            signer, sealer = keys.party, self._sealer_of(keys)
+        order = Order(statement, signer, sealer.seal(statement))
         self._connections.send(leader.replica, frame(encode_client_message(order)))
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 return (await future).refusal
         except TimeoutError:
-            raise UnknownOutcome(f"replica {leader.replica} leads and did not answer the order") from None
+            raise UnknownOutcome(f"replica {leader.replica} did not answer the order") from None
         finally:
             del self._answers[statement.number]
 
 
 def hand_over(directory: Path, client: str | None, successor: ReplicaId, timeout_s: float, as_json: bool) -> int:
     """Have `successor` lead. Raises Mistake, NotEnoughReplicas, UnknownOutcome. Returns 1 if it was refused."""
-    genesis = _checked(directory, timeout_s)
+    genesis = _checked(directory, timeout_s, "hand-over")
     if not 0 <= successor < genesis.n:
         raise Mistake(f"cluster.toml names the replicas 0 to {genesis.n - 1}, so there is no replica {successor}")
     return asyncio.run(_carry_out(
@@ -76,7 +83,7 @@ def hand_over(directory: Path, client: str | None, successor: ReplicaId, timeout
 def change_voters(directory: Path, client: str | None, voters: str, timeout_s: float, as_json: bool) -> int:
     """Have these replicas vote and no others. Raises Mistake, NotEnoughReplicas, UnknownOutcome. Returns 1 if it was
     refused."""
-    genesis = _checked(directory, timeout_s)
+    genesis = _checked(directory, timeout_s, "change-voters")
     wanted = parse_voters(voters, genesis.n)
     return asyncio.run(_carry_out(
         directory, client, "change-voters", sum(1 << one for one in wanted), timeout_s, as_json,
@@ -85,20 +92,20 @@ def change_voters(directory: Path, client: str | None, voters: str, timeout_s: f
     ))  # fmt: skip
 
 
-def parse_voters(text: str, n: int) -> tuple[ReplicaId, ...]:
+def parse_voters(text: str, n: int, what: str = "voters") -> tuple[ReplicaId, ...]:
     """"0,1,2" in ascending order. Raises Mistake."""
     if n > VOTERS_MAX:
-        raise Mistake(f"voters can be changed in clusters of up to {VOTERS_MAX} replicas, and this one has {n}")
+        raise Mistake(f"{what} can be changed in clusters of up to {VOTERS_MAX} replicas, and this one has {n}")
     words = [word.strip() for word in text.split(",")]
     if not all(word.isascii() and word.isdigit() and int(word) < n for word in words):
-        raise Mistake(f"give the voters as numbers from 0 to {n - 1} with commas between them, as 0,1,2")
+        raise Mistake(f"give the {what} as numbers from 0 to {n - 1} with commas between them, as 0,1,2")
     return tuple(sorted({int(word) for word in words}))
 
 
-def _checked(directory: Path, timeout_s: float) -> Genesis:
+def _checked(directory: Path, timeout_s: float, what: str) -> Genesis:
     genesis = load_genesis(directory)
-    if not protocol(genesis.entry).operations:
-        raise Mistake(f"{genesis.protocol} takes no orders of an operator: which replica leads is its own affair")
+    if what not in protocol(genesis.entry).operations:
+        raise Mistake(f"{genesis.protocol} takes no such order of an operator: which replica leads is its own affair")
     if timeout_s <= 0:
         raise Mistake("--timeout must be more than 0 seconds")
     return genesis

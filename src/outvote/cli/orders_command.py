@@ -1,4 +1,4 @@
-"""`outvote hand-over` and `outvote change-voters`: their options and help."""
+"""`outvote hand-over`, `outvote change-voters` and `outvote change-members`: their options and help."""
 
 from __future__ import annotations
 
@@ -35,7 +35,22 @@ def change_voters(
     return orders.change_voters(cluster, client, voters, timeout, as_json)
 
 
+def change_members(
+    members: Annotated[str, typer.Argument(metavar="A,B,...", help="Which replicas take part; the others learn.")],
+    cluster: Cluster = DIRECTORY,
+    client: Client = None,
+    timeout: Timeout = 30.0,
+    as_json: AsJson = False,
+) -> int:
+    """HoneyBadger: change which replicas take part, as the owners of a quorum of them wish."""
+    from outvote.cli import members as changing
+
+    return changing.change_members(cluster, client, members, timeout, as_json)
+
+
 def add_to(app: typer.Typer, panel: str) -> None:
     handing, changing = "Before a machine is serviced: outvote hand-over 2", "Example: outvote change-voters 0,1,2"
     app.command("hand-over", rich_help_panel=panel, epilog=handing)(hand_over)
     app.command("change-voters", rich_help_panel=panel, epilog=changing)(change_voters)
+    wishing = "On every owner's host: outvote change-members 0,1,2,4"
+    app.command("change-members", rich_help_panel=panel, epilog=wishing)(change_members)

@@ -20,6 +20,7 @@ from outvote.cli.recovery_note import RecoveryNote, read_note
 from outvote.client.connections import Connections
 from outvote.configuration.files import clients_present, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis
+from outvote.core.committee import Committee
 from outvote.core.contract import NOBODY
 from outvote.errors import Mistake
 from outvote.types import Digest, Position, ReplicaId
@@ -67,15 +68,19 @@ class Overview(msgspec.Struct):
         return strays
 
     def voters(self) -> frozenset[ReplicaId]:
-        """Who votes, in the words of whoever is furthest; everybody where that never changes."""
+        """Who votes, in the words of whoever is furthest; where replicas may lie, in those of f + 1 of them; everybody
+        where that never changes."""
         said = [one.standing for one in self.reports if one is not None and one.standing.voters]
+        if self.genesis.tolerates == "lies":
+            weak, told = self.genesis.committee().weak, [one.voters for one in said]
+            said = [one for one in said if told.count(one.voters) >= weak]
         newest = max(said, key=lambda one: (one.view, one.position), default=None)
         return frozenset(range(self.genesis.n) if newest is None else newest.voters)
 
     def quorum(self) -> int:
         """How many of those who vote are needed."""
         voters = self.voters()
-        return self.genesis.committee().quorum if len(voters) == self.genesis.n else len(voters) // 2 + 1
+        return Committee(len(voters), self.genesis.tolerates).quorum
 
     def good(self) -> int:
         """How many of them answer and are in agreement."""

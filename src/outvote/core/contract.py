@@ -250,6 +250,7 @@ class Core(ABC):
     """
 
     mends: ClassVar[bool] = False  # whether `restore` takes Lost among the records; it raises Rot if it cannot
+    obeys_its_owner: bool = False  # alone: orders are sealed with this replica's own key, not with any one's
     answers_alone: ClassVar[bool] = False  # whether clients believe one replica: then it sends results whole
 
     def __init__(self, me: ReplicaId) -> None:

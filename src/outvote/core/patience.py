@@ -42,6 +42,7 @@ class Patient(Core):
         self.inner = inner
         self.out = inner.out
         self.hands_out_jobs = inner.hands_out_jobs
+        self.obeys_its_owner = inner.obeys_its_owner
         self._interval_ns = interval_ns
         self._idle_ns = idle_ns
         self._ask_at: Nanos = 0

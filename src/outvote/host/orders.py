@@ -1,6 +1,7 @@
 """Orders of an operator: checked here, carried out by the core.
 
-Kept: nobody but a holder of some replica's signing key gives one, and each is carried out once at most.
+Kept: nobody but a holder of some replica's signing key gives one, of this one's where a replica obeys its owner alone;
+and each is carried out once at most.
 """
 
 from __future__ import annotations
@@ -55,5 +56,6 @@ class Orders:
         if order.signer not in self._replicas or not self._opener.opens(order.claim()):
             forgeries.take(client, core.now)
             self._observer.lie(client, "seal", "an order that is not sealed with a replica's key")
-            return "it is not sealed with the key of a replica of this cluster"
+            whose = "this replica" if self._replicas == {core.me} else "a replica of this cluster"
+            return f"it is not sealed with the key of {whose}"
         return ""

@@ -27,10 +27,11 @@ from outvote.core.committee import Committee
 from outvote.core.contract import ALL, Message, Record, Standing
 from outvote.crypto.dealings import Ceremony, dealing_bytes_max, value_for, verdict_bytes_max
 from outvote.crypto.threshold import Keys as ThresholdKeys
-from outvote.crypto.threshold import ThresholdCoin, ThresholdEncryption, possesses
+from outvote.crypto.threshold import Public, ThresholdCoin, ThresholdEncryption, possesses
 from outvote.errors import Lie
 from outvote.protocols.honeybadger import records
 from outvote.protocols.honeybadger.config import HoneyBadgerConfig
+from outvote.protocols.honeybadger.dealt_anew import DealtAnew
 from outvote.protocols.honeybadger.foundation import (
     Confirm,
     Foundation,
@@ -77,7 +78,10 @@ class FoundingReplica(HoneyBadgerReplica):
     ) -> None:
         self._mine = Mine(ceremony_of(given.cluster, committee, given.registrations), me, given.secret)
         self._late = Late()
-        keys = Keys(LateCoin(self._late), LateEncryption(self._late), Derived(given.secret), given.cluster, deferred)
+        shares = DealtAnew(me, lambda: given.registrations, given.secret, self._first)
+        keys = Keys(
+            LateCoin(self._late), LateEncryption(self._late), Derived(given.secret), given.cluster, deferred, shares
+        )
         super().__init__(me, committee, config, keys)
         terms = self._mine.ceremony.terms
         sizes = dealing_bytes_max(terms.threshold, committee.n), verdict_bytes_max(committee.n)
@@ -196,9 +200,16 @@ class FoundingReplica(HoneyBadgerReplica):
     def _settle(self) -> None:
         if self.founded:
             super()._settle()
+            if self.state.members.era.number and self._share:  # the first share has served its time: it is forgotten
+                self._share, self._row, self._late.keys = b"", [], None
 
     def _lacks_share(self) -> bool:
-        return self._outcome is not None and not self._share
+        return not self.founded and self._outcome is not None and not self._share
+
+    def _first(self) -> tuple[Public, bytes]:
+        """The keys of the first era, for those who hand them over."""
+        assert self._outcome is not None, "no members change before the cluster is founded"
+        return self._outcome.combined.public, self._share
 
     def _say(self, said: Sequence[Said]) -> None:
         out = self.state.out

@@ -36,6 +36,7 @@ class HoneyBadgerReplica(Timeless):
     """One replica of HoneyBadgerBFT."""
 
     question: ClassVar[type[Message]] = Lacking
+    obeys_its_owner = True
 
     def __init__(self, me: ReplicaId, committee: Committee, config: HoneyBadgerConfig, keys: Keys) -> None:
         super().__init__(me)
