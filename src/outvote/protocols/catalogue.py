@@ -425,7 +425,7 @@ HONEYBADGER: Final = Protocol(
         secrets=SecretInsight(honeybadger_insight.decides, honeybadger_insight.opens),
         members=MembersInsight(honeybadger_insight.eras, honeybadger_insight.wished),
     ),
-    expected_marks=honeybadger_records.MARKS,
+    expected_marks=(*honeybadger_records.MARKS, "changes of members"),
     operations=HONEYBADGER_OPERATIONS,
     owners=True,
     deals=True,

@@ -17,6 +17,8 @@ REAL_SEALS_EVERY = 20  # seeds: 5 % of them; a signature costs a hundred times i
 EPOCH_TIMES = 5  # the paper's formula: rounds of agreement on each bit, and what is said again to those who ask
 REAL_THRESHOLD_EVERY = 20  # seeds of a protocol with a dealer: 5 % of them
 HELD_SHARE = 0.25
+MEMBERS_SHARE = 0.2
+MEMBERS_N_MAX = 5
 REAL_THRESHOLD_OPERATIONS = 6  # of all clients
 SIZES: Final[Mapping[Tolerates, tuple[int, ...]]] = {
     "lies": (4, 4, 4, 4, 5, 7, 7, 10), "crashes": (3, 3, 3, 3, 5, 5, 4, 6, 7),
@@ -88,12 +90,37 @@ def _with_threshold(plan: Plan) -> Plan:
         held = swarm_faults.holds(schedule, plan.n, plan.faults_end)
         plan = plan.but(faults=tuple(sorted((*plan.faults, *held), key=lambda fault: fault.at)))
     deferred = Random(f"{plan.seed} jobs").randrange(2)  # cryptography as jobs, or within the turn
+    plan = _with_members(plan, Random(f"{plan.seed} members"))
     parameters = {**plan.parameters, "dealer_seed": plan.seed, "deferred": deferred}
     if plan.seed % REAL_THRESHOLD_EVERY != 13:
         return plan.but(parameters=parameters)
     each = max(1, min(plan.operations_each, REAL_THRESHOLD_OPERATIONS // plan.clients))
     parameters |= {"real_threshold": 1, "batch_requests_max": 8}
     return plan.but(parameters=parameters, operations_each=each)
+
+
+def _with_members(plan: Plan, rng: Random) -> Plan:
+    """Owners wish other members, not all of them the same and not all of them heard. With five or six replicas, and
+    four of them or more members: then one may fail, whoever the members are."""
+    if rng.random() >= MEMBERS_SHARE or plan.n > MEMBERS_N_MAX:
+        return plan
+    n = rng.choice((5, 5, 6))
+    end = plan.faults_end
+    drawn = list(plan.faults)
+    for _ in range(rng.choice((1, 1, 2))):
+        wished = sum(1 << one for one in rng.sample(range(n), rng.randint(4, n)))
+        at = rng.randrange(end)
+        for again in range(rng.choice((1, 3))):
+            for owner in range(n):
+                if rng.random() < 0.9:
+                    moment = at + again * end // 4 + rng.randrange(end // 8)
+                    drawn.append(Fault(min(moment, end - 1), "change-members", owner, wished))
+    learners = (1 << n) - (1 << 4) if rng.random() < 0.5 else 0
+    return plan.but(
+        n=n, parameters={**plan.parameters, "learners": learners},
+        faults=tuple(sorted(drawn, key=lambda fault: fault.at)),
+        operations_after=max(plan.operations_after, 2),
+    )
 
 
 def _work(rng: Random, decision: int, least: int) -> tuple[int, int]:

@@ -8,18 +8,33 @@ from typing import Final
 import msgspec
 
 from outvote.broadcast.binary_agreement import Aux, BVal, CoinShare, Conf, Term
+from outvote.broadcast.key_resharing import Dealt
 from outvote.broadcast.reliable import Echo, Ready, Val
 from outvote.broadcast.threshold_encryption import DecryptionShare
 from outvote.core.contract import Message
 from outvote.core.occasion import Lie, Occasion
-from outvote.protocols.honeybadger.messages import Agreeing, Batch, Broadcasting, Decided, Decrypting
+from outvote.protocols.honeybadger.messages import (
+    Agreeing,
+    Batch,
+    Broadcasting,
+    Decided,
+    Decrypting,
+    Handing,
+    Helping,
+    Possessed,
+    Transcribed,
+)
 
 
 def variant(message: Message, salt: int) -> Message | None:
     """Another one of the same kind, as honest-looking as possible."""
-    if not isinstance(message, Broadcasting | Agreeing | Decrypting):
+    if isinstance(message, Possessed):
+        return msgspec.structs.replace(message, possession=spoiled(message.possession))
+    if not isinstance(message, Broadcasting | Agreeing | Decrypting | Handing):
         return None
     body = message.body
+    if isinstance(body, Dealt):
+        return msgspec.structs.replace(message, body=Dealt(body.dealings[1:]))
     if isinstance(body, BVal | Aux | Term):
         return msgspec.structs.replace(message, body=msgspec.structs.replace(body, bit=not body.bit))
     if isinstance(body, Conf):
@@ -39,7 +54,7 @@ def spoiled(part: bytes) -> bytes:
 
 def spoiled_shards(message: Message, _occasion: Occasion) -> list[Message] | None:
     """VAL and ECHO with a shard that its branch does not show to belong."""
-    if isinstance(message, Broadcasting) and isinstance(message.body, Val | Echo):
+    if isinstance(message, Broadcasting | Handing) and isinstance(message.body, Val | Echo):
         lie = variant(message, 0)
         return None if lie is None else [lie]
     return None
@@ -47,7 +62,7 @@ def spoiled_shards(message: Message, _occasion: Occasion) -> list[Message] | Non
 
 def both_bits(message: Message, _occasion: Occasion) -> list[Message] | None:
     """BVAL, AUX and TERM of both bits."""
-    if isinstance(message, Agreeing) and isinstance(message.body, BVal | Aux | Term):
+    if isinstance(message, Agreeing | Handing) and isinstance(message.body, BVal | Aux | Term):
         lie = variant(message, 0)
         return [message] if lie is None else [message, lie]
     return None
@@ -55,36 +70,44 @@ def both_bits(message: Message, _occasion: Occasion) -> list[Message] | None:
 
 def turned_bits(message: Message, occasion: Occasion) -> list[Message] | None:
     """The other bit to every second replica."""
-    if isinstance(message, Agreeing) and not isinstance(message.body, CoinShare) and occasion.receiver % 2:
+    voting = isinstance(message, Agreeing | Handing) and isinstance(message.body, BVal | Aux | Conf | Term)
+    if voting and occasion.receiver % 2:
         lie = variant(message, occasion.choice)
         return None if lie is None else [lie]
     return None
 
 
 def false_shares(message: Message, _occasion: Occasion) -> list[Message] | None:
-    """Shares of coins and decryptions that are nobody's."""
-    if isinstance(message, Decrypting) or (isinstance(message, Agreeing) and isinstance(message.body, CoinShare)):
+    """Shares of coins and decryptions, and of keys handed over, that are nobody's."""
+    coin = isinstance(message, Agreeing | Handing) and isinstance(message.body, CoinShare)
+    if coin or isinstance(message, Decrypting | Possessed):
         lie = variant(message, 0)
         return None if lie is None else [lie]
+    if isinstance(message, Helping):
+        return [msgspec.structs.replace(message, box=spoiled(message.box))]
     return None
 
 
 def early_ends(message: Message, _occasion: Occasion) -> list[Message] | None:
     """TERM at once, of the bit that is voted for."""
-    if isinstance(message, Agreeing) and isinstance(message.body, BVal):
+    if isinstance(message, Agreeing | Handing) and isinstance(message.body, BVal):
         return [msgspec.structs.replace(message, body=Term(message.body.bit)), message]
     return None
 
 
 def withheld_shards(message: Message, occasion: Occasion) -> list[Message] | None:
     """VAL to some only: the others must make do with ECHOs."""
-    if isinstance(message, Broadcasting) and isinstance(message.body, Val) and occasion.receiver % 3 == 0:
+    if isinstance(message, Broadcasting | Handing) and isinstance(message.body, Val) and occasion.receiver % 3 == 0:
         return []
     return None
 
 
 def false_outputs(message: Message, _occasion: Occasion) -> list[Message] | None:
-    """To a laggard: an epoch had another output."""
+    """To a laggard: an epoch, or the handing over of keys, had another output."""
+    if isinstance(message, Handing) and isinstance(message.body, Dealt):
+        return [msgspec.structs.replace(message, body=Dealt(message.body.dealings[1:]))]
+    if isinstance(message, Transcribed):
+        return [msgspec.structs.replace(message, dealings=message.dealings[1:])]
     if isinstance(message, Decided):
         batch = Batch(message.batch.time + 1, message.batch.requests[:-1])
         return [msgspec.structs.replace(message, batch=batch)]
