@@ -109,10 +109,10 @@ def _with_members(plan: Plan, rng: Random) -> Plan:
     drawn = list(plan.faults)
     for _ in range(rng.choice((1, 1, 2))):
         wished = sum(1 << one for one in rng.sample(range(n), rng.randint(4, n)))
-        at = rng.randrange(end)
+        at, heard = rng.randrange(end), rng.choice((0.4, 0.9, 0.9))
         for again in range(rng.choice((1, 3))):
             for owner in range(n):
-                if rng.random() < 0.9:
+                if rng.random() < heard:
                     moment = at + again * end // 4 + rng.randrange(end // 8)
                     drawn.append(Fault(min(moment, end - 1), "change-members", owner, wished))
     learners = (1 << n) - (1 << 4) if rng.random() < 0.5 else 0

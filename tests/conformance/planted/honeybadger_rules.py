@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,11 +18,15 @@ from outvote.core.contract import Record, Request
 from outvote.core.tally import Tally
 from outvote.crypto import erasure
 from outvote.errors import Lie
-from outvote.protocols.honeybadger import catch_up, checkpoint, epoch, ordering, restore
+from outvote.protocols.honeybadger import catch_up, checkpoint, epoch, membership, ordering, restore, turnover
 from outvote.protocols.honeybadger.epoch import Epoch, Words
-from outvote.protocols.honeybadger.messages import Batch, Contribution, Decided
+from outvote.protocols.honeybadger.handing import Handover
+from outvote.protocols.honeybadger.membership import Handed, Members, Roster
+from outvote.protocols.honeybadger.messages import Batch, Contribution, Decided, StableProof
 from outvote.protocols.honeybadger.records import Said
+from outvote.protocols.honeybadger.shares import Outcome, StandInCeremony, StandInShares
 from outvote.protocols.honeybadger.state import State
+from outvote.protocols.honeybadger.votes import CheckpointVotes
 from outvote.types import Digest, Position, ReplicaId
 
 
@@ -324,7 +329,7 @@ def stable_without_a_look_at_one_s_own_state(patch: pytest.MonkeyPatch) -> None:
 
 
 def stable_proof_without_a_quorum(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(checkpoint, "sound", lambda *_: True)
+    patch.setattr(Members, "sound", lambda *_: True)
 
 
 def nothing_said_again(patch: pytest.MonkeyPatch) -> None:
@@ -359,3 +364,84 @@ def own_proposals_picked_again(patch: pytest.MonkeyPatch) -> None:
         state.proposed.clear()
 
     patch.setattr(ordering, "propose", forgetting)
+
+
+# ---------------------------------------------------------------- members that change
+
+
+def members_changed_by_one_wish(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(membership, "_wished", lambda wishes, _quorum: wishes[0] if wishes else None)
+
+
+def switched_without_a_quorum(patch: pytest.MonkeyPatch) -> None:
+    """One member's word is enough to believe that the new keys are made."""
+    patch.setattr(membership, "_agreed", lambda said, _quorum: said[0] if said else None)
+
+
+def wishes_of_those_who_left_counted(patch: pytest.MonkeyPatch) -> None:
+    """What was wished in the era before still counts, whoever wished it."""
+
+    def entered(roster: Roster) -> Roster:
+        assert roster.next is not None
+        return Roster(roster.next, roster.wishes)
+
+    for module in (turnover, membership):
+        patch.setattr(module, "entered", entered)
+
+
+def old_members_certify_after_the_switch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CheckpointVotes, "of", lambda *_: None)
+
+
+def proof_judged_without_its_links(patch: pytest.MonkeyPatch) -> None:
+    """By the members that it names itself."""
+
+    def follows(state: State, message: StableProof) -> bool:
+        return Members(state.roster_of(message.certificate).era).sound(message.certificate.seals)
+
+    patch.setattr(turnover, "follows", follows)
+
+
+def next_era_before_the_old_one_is_certified(patch: pytest.MonkeyPatch) -> None:
+    """Epochs go on beyond the era's last one, with its members."""
+    patch.setattr(State, "high", property(lambda state: state.low + state.config.window))
+
+
+def roster_not_certified(patch: pytest.MonkeyPatch) -> None:
+    """A certificate covers the state alone, whoever the members are."""
+    patch.setattr(checkpoint, "digest_of", lambda _roster: bytes(32))
+
+
+def possession_of_new_shares_unproved(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StandInCeremony, "possesses", lambda *_: True)
+
+
+def one_new_member_believed(patch: pytest.MonkeyPatch) -> None:
+    """What it says that came of the re-sharing."""
+    on_possessed = Handover.on_possessed
+
+    def believing(self: Handover, sender: ReplicaId, message: Any) -> None:
+        on_possessed(self, sender, message)
+        handed: Handed = message.handed
+        self.handed = handed
+
+    patch.setattr(Handover, "on_possessed", believing)
+
+
+def old_share_kept(patch: pytest.MonkeyPatch) -> None:
+    def kept(self: StandInShares, outcome: Outcome | None) -> None:
+        """Of whoever has no new one."""
+
+    patch.setattr(StandInShares, "adopt", kept)
+
+
+def words_of_a_re_sharing_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    """After a restart other words may be said than before."""
+    say = Handover._say
+
+    def saying(self: Handover, said: Sequence[Any]) -> None:
+        before = list(self._part.out.records)
+        say(self, said)
+        self._part.out.records[:] = before
+
+    patch.setattr(Handover, "_say", saying)
