@@ -21,6 +21,7 @@ import test_hb_invalid_ct_stall
 import test_hb_rbc_bad_code
 import test_honeybadger
 import test_honeybadger_catch_up
+import test_honeybadger_members
 import test_reliable
 from honeybadger_cores import box
 from planted import honeybadger_rules
@@ -41,6 +42,9 @@ SWARM: Final[dict[str, int]] = {
     "delivers_what_is_opened_first": 2,
     "words_not_recorded": 5,
     "opened_before_it_is_ordered": 0,
+    "old_members_certify_after_the_switch": 23,
+    "next_era_before_the_old_one_is_certified": 11,
+    "roster_not_certified": 11,
 }
 
 SCRIPTS: Final[dict[str, Callable[[], None]]] = {
@@ -72,6 +76,19 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
     "time_of_the_first_proposer": test_honeybadger.test_the_time_lies_between_those_of_correct_replicas,
     "decides_against_the_coin": test_binary_agreement.test_all_decide_the_same_bit_whatever_the_schedule,
     "coins_named_without_the_epoch": test_hb_coin_reuse.test_no_two_epochs_share_a_coin,
+    "members_changed_by_one_wish": test_honeybadger_members.test_a_change_begins_when_a_quorum_of_members_wish_the_same,
+    "switched_without_a_quorum":
+        test_honeybadger_members.test_an_era_ends_when_a_quorum_of_its_members_say_the_same_new_keys,
+    "wishes_of_those_who_left_counted":
+        test_honeybadger_members.test_an_era_ends_when_a_quorum_of_its_members_say_the_same_new_keys,
+    "proof_judged_without_its_links":
+        test_honeybadger_members.test_a_state_certified_by_those_whom_no_link_leads_to_is_a_lie,
+    "possession_of_new_shares_unproved":
+        test_honeybadger_members.test_new_keys_are_known_when_enough_have_shown_that_they_hold_them,
+    "one_new_member_believed":
+        test_honeybadger_members.test_new_keys_are_known_when_enough_have_shown_that_they_hold_them,
+    "old_share_kept": partial(test_honeybadger_members.test_one_leaves_and_another_comes, 0),
+    "words_of_a_re_sharing_not_recorded": test_honeybadger_members.test_what_is_said_in_a_re_sharing_is_recorded,
     "refuses_before_enough_are_in":  # 48
         partial(test_asynchronous_subset.test_enough_are_in_though_some_are_slow, 1),
     "ciphertext_unchecked": test_hb_cca_maul.test_hb_cca_maul,  # 50

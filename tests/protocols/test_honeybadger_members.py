@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from outvote.broadcast.stand_in import Dealer, StandInCoin
@@ -26,14 +27,15 @@ from outvote.protocols.honeybadger.membership import (
     first_roster,
     mask_of,
 )
-from outvote.protocols.honeybadger.messages import Certificate, Possessed, StableProof
-from outvote.protocols.honeybadger.records import Passed
+from outvote.protocols.honeybadger.messages import Batch, Certificate, Contribution, Possessed, StableProof, encoded
+from outvote.protocols.honeybadger.records import Certified, Output, Passed
 from outvote.protocols.honeybadger.shares import Group, StandInCeremony, StandInOutcome, StandInShares
 from outvote.protocols.honeybadger.state import State
 from outvote.simulator.plan import Fault, Plan
 from outvote.simulator.swarm import draw
 from outvote.simulator.world import World
 from outvote.types import MILLISECOND, SECOND
+from outvote.wire.codec import RecordCodec
 
 HONEYBADGER = PROTOCOLS["honeybadger"]
 AHEAD = 4
@@ -106,6 +108,16 @@ def test_a_state_certified_by_those_whom_no_link_leads_to_is_a_lie() -> None:
     core.receive(4, StableProof(Certificate(64, b"state", seals, Roster(Era(1, 33, strangers)))), b"")
     assert core.out.lies == [(4, "stable checkpoint without a quorum")]
     assert core.out.transfers == []
+
+
+def test_records_and_contributions_of_before_there_were_members() -> None:
+    """A log of an earlier version is read, and who has nothing to say about members proposes as it did."""
+    codec = RecordCodec(HONEYBADGER.records)
+    certified = codec.decode(msgspec.msgpack.encode([3, [32, b"d" * 32, [[0, b"seal"], [1, b"seal"]]]]))
+    assert certified == Certified(Certificate(32, b"d" * 32, ((0, b"seal"), (1, b"seal"))))
+    assert codec.decode(msgspec.msgpack.encode([2, 5, [7, []]])) == Output(5, Batch(7, ()))
+    assert encoded(Contribution(7, ())) == msgspec.msgpack.encode([7, []])
+    assert msgspec.msgpack.decode(encoded(Contribution(7, (), WISH)), type=Contribution).word == WISH
 
 
 def handover(me: int, out: Outbox, old: tuple[int, ...] = (0, 1, 2, 3)) -> tuple[Handover, StandInShares]:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import log_cases
+import members_cases
 import msgspec
 import pytest
 import secrecy_cases
@@ -556,6 +557,7 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Storms, "livelock", livelock),
     (Pace, "slow primary kept", slow_primary_kept),
     *secrecy_cases.CASES,
+    *members_cases.CASES,
 )
 
 

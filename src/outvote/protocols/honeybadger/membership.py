@@ -66,13 +66,16 @@ class Change(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fiel
     began: Position
 
 
-def proper(handed: Handed, change: Change) -> bool:
-    """Whether it is about this change, and no longer than it can be: 112 bytes for a key, 100 a member's."""
-    return (
-        handed.began == change.began
-        and len(handed.transcript) <= TRANSCRIPT_DIGEST_BYTES
-        and len(handed.public) <= 112 + 100 * len(change.target)
+def short(handed: Handed | None, members: int) -> bool:
+    """Whether it is no longer than it can be: 112 bytes for a key, 100 for each member's."""
+    return handed is None or (
+        len(handed.transcript) <= TRANSCRIPT_DIGEST_BYTES and len(handed.public) <= 112 + 100 * members
     )
+
+
+def proper(handed: Handed, change: Change) -> bool:
+    """Whether it is about this change."""
+    return handed.began == change.began and short(handed, len(change.target))
 
 
 class Roster(Struct, frozen=True, gc=False, array_like=True, forbid_unknown_fields=True):

@@ -22,7 +22,7 @@ import msgspec
 from outvote.core.contract import ALL, Claim, Delivery, Request, canonical
 from outvote.protocols.honeybadger import turnover
 from outvote.protocols.honeybadger.epoch import Epoch, Words
-from outvote.protocols.honeybadger.membership import Word
+from outvote.protocols.honeybadger.membership import Word, short
 from outvote.protocols.honeybadger.messages import Batch, Contribution, Decided, Working, encoded
 from outvote.protocols.honeybadger.records import Output, Said
 from outvote.protocols.honeybadger.state import State
@@ -175,6 +175,7 @@ def contribution_of(plaintext: bytes) -> Contribution | None:
 def acceptable(state: State, contribution: Contribution, genuine: Genuine) -> bool:
     return (
         0 <= contribution.time < 1 << 62
+        and (contribution.word is None or short(contribution.word.handed, state.committee.n))
         and len(contribution.requests) <= state.config.picks(state.members.committee.n)
         and all(
             request.operations and 0 <= request.acknowledged < request.number for request in contribution.requests
