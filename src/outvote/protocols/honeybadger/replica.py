@@ -145,8 +145,7 @@ class HoneyBadgerReplica(Timeless):
         era, roster = state.members.era, state.roster
         members = era.members if len(era.members) < state.committee.n or era.number else ()
         changing = roster.change is not None or roster.next is not None
-        if any(not one.has_share() for one in turnover.holdings(state)):
-            note += ", our share of the keys is missing"
+        note += turnover.note(state)
         return Standing(
             0, True, NOBODY, state.delivered, state.low, len(state.pool), note, members, changing=changing
         )

@@ -266,6 +266,16 @@ def ask(state: State) -> None:
         holding.ask()
 
 
+def note(state: State) -> str:
+    """For people, behind another one."""
+    roster, said = state.roster, ""
+    if roster.change is not None:
+        named = ", ".join(map(str, roster.change.target))
+        said = f", {'going over' if roster.next else 'handing keys over'} to {named}"
+    missing = any(not one.has_share() for one in holdings(state))
+    return said + ", our share of the keys is missing" * missing
+
+
 def unfinished(state: State) -> bool:
     under_way = state.handover is not None or state.roster.next is not None or word(state) is not None
     return under_way or any(not one.has_share() for one in holdings(state))
