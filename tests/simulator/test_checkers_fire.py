@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import honeybadger_cases
 import log_cases
-import members_cases
 import msgspec
 import pytest
-import secrecy_cases
 
 from outvote.core.checkpoints import Checkpoint, CheckpointCertificate
 from outvote.core.committee import Committee
@@ -556,8 +555,7 @@ CASES: tuple[tuple[type[Checker], str, Doctor], ...] = (
     (Storms, "view storm", view_storm),
     (Storms, "livelock", livelock),
     (Pace, "slow primary kept", slow_primary_kept),
-    *secrecy_cases.CASES,
-    *members_cases.CASES,
+    *honeybadger_cases.CASES,
 )
 
 

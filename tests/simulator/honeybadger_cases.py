@@ -1,5 +1,5 @@
-"""Events that break what the checker of eras holds: real eras and records of HoneyBadger, cores that are made up. For
-test_checkers_fire.py, where replica 3 lies."""
+"""Events that break what the checkers of secrecy and of eras hold: real messages, eras and records of HoneyBadger; only
+what happened is made up. For test_checkers_fire.py, where replica 3 lies."""
 
 from __future__ import annotations
 
@@ -7,13 +7,44 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
+from outvote.broadcast.binary_agreement import Term
+from outvote.broadcast.threshold_encryption import DecryptionShare
 from outvote.protocols.catalogue import MembersInsight, protocol
 from outvote.protocols.honeybadger.insight import wished
 from outvote.protocols.honeybadger.membership import Era, mask_of
+from outvote.protocols.honeybadger.messages import Agreeing, Decrypting
 from outvote.protocols.honeybadger.records import Wished
 from outvote.simulator.checkers.eras import Eras
+from outvote.simulator.checkers.secrecy import Secrecy
 
 Event = tuple[Any, ...]
+
+
+def term(party: int, proposer: int, bit: bool = True, epoch: int = 1) -> Event:
+    return "said", party, Agreeing(epoch, proposer, Term(bit))
+
+
+def opens(party: int, proposer: int, epoch: int = 1) -> Event:
+    return "said", party, Decrypting(epoch, proposer, DecryptionShare(b"share"))
+
+
+def agreed(party: int) -> list[Event]:
+    """All of four proposals but the last one are in."""
+    return [term(party, proposer, proposer < 3) for proposer in range(4)]
+
+
+def share_before_all_is_agreed_on(stage: Any) -> Sequence[Event]:
+    """A liar may; and what another one has agreed on, or in another epoch, does not count."""
+    stage.protocol = protocol("honeybadger")
+    three = [term(0, proposer) for proposer in range(3)]
+    return [opens(3, 0), *agreed(1), opens(1, 0), opens(1, 2), *three, term(0, 3, epoch=2), opens(0, 0)]
+
+
+def share_of_what_is_left_out(stage: Any) -> Sequence[Event]:
+    stage.protocol = protocol("honeybadger")
+    return [*agreed(0), opens(0, 0), opens(0, 3)]
+
+
 FIRST, SECOND = Era(0, 1, (0, 1, 2, 3)), Era(1, 9, (1, 2, 3, 4))
 WISH = Wished(0, mask_of(SECOND.members))
 
@@ -40,6 +71,8 @@ def changed_though_two_of_four_wished(stage: Any) -> Sequence[Event]:
 
 
 CASES = (
+    (Secrecy, "secrecy", share_before_all_is_agreed_on),
+    (Secrecy, "secrecy", share_of_what_is_left_out),
     (Eras, "one membership", two_memberships),
     (Eras, "change without a quorum", changed_though_two_of_four_wished),
 )
