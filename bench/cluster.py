@@ -21,7 +21,7 @@ import psutil
 
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
-from outvote.client.session import SessionConfig
+from outvote.client.config import SessionConfig
 from outvote.configuration.files import create_cluster
 from outvote.configuration.genesis import ChannelKind, Form, Parameters
 from outvote.protocols.catalogue import protocol as protocol_named

@@ -18,14 +18,14 @@ from typing import Final
 
 import psutil
 
-from cluster import Cluster
+from cluster import Cluster, patient
 from outvote import Client, KeyValueStore
 from outvote.cli.serve import run_loop
 from outvote.configuration.genesis import channel_named, form_named
 from run import memory_folder
 
 QUANTILES: Final = (2, 5, 10, 25, 50)  # per cent
-NAMES: Final = ("CPU of five processes, us/op", "median latency, us")
+NAMES: Final = ("CPU of all processes, us/op", "median latency, us")
 
 
 def cpu_s(cluster: Cluster) -> float:
@@ -42,7 +42,7 @@ def cpu_s(cluster: Cluster) -> float:
 
 async def serve_bursts(cluster: Cluster, outstanding: int, burst: int) -> None:
     """One burst for each line of the standard input; says what it took."""
-    client = await Client.connect(cluster.directory, machine=KeyValueStore)
+    client = await Client.connect(cluster.directory, machine=KeyValueStore, config=patient())
     latencies: list[float] = []
 
     async def load(count: int) -> None:
@@ -113,18 +113,22 @@ def main() -> None:
     parser.add_argument("checkouts", nargs="*", type=Path)
     parser.add_argument("--form", default="signatures")
     parser.add_argument("--channel", default="tls")
+    parser.add_argument("--protocol", default="pbft")
+    parser.add_argument("--replicas", type=int, default=4)
     parser.add_argument("--outstanding", type=int, default=1)
     parser.add_argument("--burst", type=int, default=15, help="operations")
     parser.add_argument("--bursts", type=int, default=150, help="of each checkout")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        with Cluster(memory_folder(), 4, form_named(options.form), channel_named(options.channel)) as cluster:
+        form, channel = form_named(options.form), channel_named(options.channel)
+        with Cluster(memory_folder(), options.replicas, form, channel, protocol=options.protocol) as cluster:
             run_loop(serve_bursts(cluster, options.outstanding, options.burst))
         return
     if len(options.checkouts) != 2:
         parser.error("name two checkouts")
     passed = ["--form", options.form, "--channel", options.channel]
+    passed += ["--protocol", options.protocol, "--replicas", str(options.replicas)]
     passed += ["--outstanding", str(options.outstanding), "--burst", str(options.burst)]
     old, new = (Contender(checkout.resolve(), passed) for checkout in options.checkouts)
     for turn in range(options.bursts):

@@ -20,7 +20,9 @@ from typing import Any
 import floor
 import simulator
 from cluster import Cluster, measure
+from outvote import __version__
 from outvote.configuration.genesis import ChannelKind, Form, channel_named, form_named
+from outvote.observe.surroundings import is_compiled
 
 SETTINGS = (1, 64, 512)
 MEMORY_OPERATIONS = 100_000
@@ -121,6 +123,7 @@ def main() -> None:
         return
     kind = (form_named(options.form), channel_named(options.channel))
     print(f"Python {platform.python_version()} on {platform.machine()}; n = 4, values of {options.value_bytes} bytes")
+    print(f"outvote {__version__}, {'compiled' if is_compiled() else 'not compiled'}")
     print(f"form {kind[0]}, channel {kind[1]}; load average before: {os.getloadavg()[0]:.1f}")
     found = compare(options.rounds, options.seconds, options.value_bytes, options.outstanding, kind)
     rows = print_comparison(found)

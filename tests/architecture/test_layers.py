@@ -34,6 +34,7 @@ LAYERS: Final[dict[str, tuple[str, ...]]] = {
         "storage",
         "observe",
         "host",
+        "client.config",
         "client.session",
         "protocols.catalogue",
     ),

@@ -10,7 +10,7 @@ import pytest
 from source_tree import Source, package_sources, planted
 
 PURE_PACKAGES: Final = ("protocols", "core", "broadcast", "machines", "crypto", "wire", "diagram", "types", "errors")
-PURE_MODULES: Final = ("client.session", "client.reads", "client.votes")
+PURE_MODULES: Final = ("client.config", "client.session", "client.reads", "client.votes")
 IMPURE_MODULES: Final = frozenset(
     [
         "asyncio",

@@ -6,7 +6,8 @@ the answer to a read; and if the honest ones, asked again, are believed.
 
 from __future__ import annotations
 
-from outvote.client.session import Answered, Session, SessionConfig
+from outvote.client.config import SessionConfig
+from outvote.client.session import Answered, Session
 from outvote.client.votes import Votes, said_of
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Struct

@@ -12,7 +12,7 @@ import uvloop
 from pretend_cluster import PretendCluster
 
 from outvote.client.aio import Client, connect
-from outvote.client.session import SessionConfig
+from outvote.client.config import SessionConfig
 from outvote.configuration.files import create_cluster, load_client_keys, load_genesis
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, UnknownOutcome
 from outvote.machines.key_value import Entry, KeyValueStore

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outvote.client.session import SHOWN_EVERY, Answered, Session, SessionConfig, bundle_size, check_operation
+from outvote.client.config import SessionConfig
+from outvote.client.session import SHOWN_EVERY, Answered, Session, bundle_size, check_operation
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Struct, canonical
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, UnknownOutcome

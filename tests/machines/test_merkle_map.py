@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from outvote.errors import Lie, Mistake
 from outvote.machines import merkle_map
+from outvote.machines.merkle_branch import Branch
 from outvote.machines.merkle_map import (
     BUCKET_BYTES_MAX,
     BUCKET_LEAVES_MAX,
@@ -18,7 +19,6 @@ from outvote.machines.merkle_map import (
     EMPTY_DIGEST,
     KEY_BYTES_MAX,
     VALUE_BYTES_MAX,
-    Branch,
     MerkleMap,
     Node,
     bucket_digest,

@@ -19,8 +19,8 @@ import msgspec
 
 from outvote.cli import endings
 from outvote.client.aio import Answer, Client
+from outvote.client.config import SessionConfig
 from outvote.client.receipts import RECEIPT_BYTES_MAX, Receipt
-from outvote.client.session import SessionConfig
 from outvote.client.stale import Stale
 from outvote.configuration.files import clients_present, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis

@@ -28,7 +28,7 @@ from outvote.cli.demo_rot import rotten_page
 from outvote.cli.demo_stage import HEIGHT_MIN, WIDTH_MIN, LiveStage, Mood, Picture, PlainStage, Row, Stage
 from outvote.cli.demo_watch import WATCHER, Watch
 from outvote.client.aio import Client
-from outvote.client.session import SessionConfig
+from outvote.client.config import SessionConfig
 from outvote.configuration.genesis import ChannelKind, Form, channel_named, entry_name, form_named
 from outvote.errors import Mistake, OutvoteError
 from outvote.protocols.catalogue import protocol as protocol_named

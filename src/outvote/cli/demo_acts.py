@@ -18,7 +18,7 @@ from outvote.cli.demo_versions import tell
 from outvote.cli.demo_watch import PATIENCE_S, Watch
 from outvote.cli.traitor import FORGE_VALUES, HONEST
 from outvote.client.aio import Client
-from outvote.client.session import SessionConfig
+from outvote.client.config import SessionConfig
 from outvote.errors import Mistake, NotEnoughReplicas
 from outvote.protocols.catalogue import protocol
 from outvote.types import MILLISECOND, SECOND, Nanos, Position, ReplicaId

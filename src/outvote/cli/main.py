@@ -57,8 +57,9 @@ _DECIDE: Final = "Understand and decide"
 def _version(wanted: bool) -> None:
     if wanted:
         from outvote import __version__
+        from outvote.observe.surroundings import is_compiled
 
-        print(f"outvote {__version__}")
+        print(f"outvote {__version__}{', compiled' if is_compiled() else ''}")
         raise typer.Exit
 
 

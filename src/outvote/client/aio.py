@@ -22,9 +22,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from outvote.client.config import SessionConfig
 from outvote.client.connections import REJECTION, Connections
 from outvote.client.receipts import Receipt
-from outvote.client.session import Answered, Session, SessionConfig, bundle_size, check_operation
+from outvote.client.session import Answered, Session, bundle_size, check_operation
 from outvote.client.stale import Stale, StaleReads
 from outvote.configuration.files import PartyKeys, load_client_keys, load_genesis
 from outvote.configuration.genesis import Genesis

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from outvote.client.aio import STATUS_TIMEOUT_S, Answer, Client
-from outvote.client.session import SessionConfig
+from outvote.client.config import SessionConfig
 from outvote.client.stale import Stale
 from outvote.configuration.files import PartyKeys
 from outvote.configuration.genesis import Genesis

@@ -16,14 +16,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-import msgspec
-
+from outvote.client.config import SessionConfig
 from outvote.client.reads import Reads
 from outvote.client.votes import Group, Said, Votes, said_of
 from outvote.core.committee import Committee
 from outvote.core.contract import Claim, Request, RequestStatement, Struct
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
-from outvote.types import MILLISECOND, NEVER, SECOND, ClientId, Nanos, ReplicaId, Seal, View
+from outvote.types import NEVER, SECOND, ClientId, Nanos, ReplicaId, Seal, View
 from outvote.wire.client_messages import (
     OPERATIONS_MAX,
     OUTSTANDING_MAX,
@@ -59,19 +58,6 @@ class Opener(Protocol):
     """Knows the replicas' public keys."""
 
     def opens(self, claim: Claim) -> bool: ...
-
-
-class SessionConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Times in nanoseconds."""
-
-    retry_ns: Nanos = 400 * MILLISECOND  # no answer for so long: ask everybody, then wait twice as long
-    retry_max_ns: Nanos = 4 * SECOND
-    timeout_ns: Nanos = 10 * SECOND  # from submit to giving up
-    waiting_max: int = 10_000  # operations behind a full window: 39 full bundles
-    reads: bool = False  # queries in one round trip; then every answer needs a quorum, of all clients
-    read_patience_ns: Nanos = 200 * MILLISECOND  # then a read is ordered instead
-    whole_ns: Nanos = 50 * MILLISECOND  # a quorum of digests, and nobody has sent the results: ask everybody for them
-    first_number: int = 1  # above every number that this client identity ever used
 
 
 class Answered(NamedTuple):

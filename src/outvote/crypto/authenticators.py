@@ -93,13 +93,13 @@ class AuthenticatorSealer:
 class AuthenticatorOpener:
     """What one replica makes of a seal: a signature, or an authenticator with an entry for it."""
 
-    __slots__ = ("_codes", "_domain", "_entry", "_n", "_signatures", "_whole")
+    __slots__ = ("_begin", "_codes", "_domain", "_end", "_n", "_signatures", "_whole")
 
     def __init__(self, me: ReplicaId, n: int, seal_domain: bytes, signatures: Verifier) -> None:
         self._n = n
         self._domain = seal_domain
         self._signatures = signatures
-        self._entry = slice(vector_bytes(me), vector_bytes(me + 1))
+        self._begin, self._end = vector_bytes(me), vector_bytes(me + 1)
         self._whole = authenticator_bytes(n)
         self._codes: dict[PartyId, dict[int, Any]] = {}  # of a client of the genesis, one a session
 
@@ -127,7 +127,7 @@ class AuthenticatorOpener:
         signer, statement, seal = claim
         codes = self._codes.get(signer)
         if codes is not None and len(seal) == self._whole and seal[0] == self._n:
-            covered, entry = sealed_bytes(self._domain, statement), seal[self._entry]
+            covered, entry = sealed_bytes(self._domain, statement), seal[self._begin : self._end]
             for keyed in codes.values():
                 code = keyed.copy()
                 code.update(covered)

@@ -19,9 +19,8 @@ from operator import is_
 from struct import Struct
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
-import msgspec
-
 from outvote.errors import Mistake
+from outvote.machines.merkle_branch import Branch
 from outvote.types import DIGEST_BYTES, Digest
 
 BRANCHES: Final = 16
@@ -66,13 +65,6 @@ class Source(Protocol):
 
     def load(self, node: Node) -> Content:
         """The content of a node of this source. Raises BrokenStorage if it is not what its digest says."""
-
-
-class Branch(msgspec.Struct, frozen=True, gc=False):
-    """What an inner node holds: one child for each bit of `bitmap`, lowest slot first."""
-
-    bitmap: int
-    children: tuple[Any, ...]  # of Node
 
 
 Bucket: TypeAlias = tuple[Record, ...]  # the leaves below a node that has no children, sorted

@@ -13,6 +13,7 @@ import msgspec
 
 from outvote.core.contract import Struct
 from outvote.errors import Lie
+from outvote.machines.merkle_branch import Branch
 from outvote.machines.merkle_map import (
     BRANCHES,
     BUCKET_LEAVES_MAX,
@@ -20,7 +21,6 @@ from outvote.machines.merkle_map import (
     KEY_BYTES_MAX,
     PATH_DIGITS,
     VALUE_BYTES_MAX,
-    Branch,
     MerkleMap,
     bucket_digest,
     child,

@@ -19,10 +19,10 @@ from zlib import crc32
 import msgspec
 
 from outvote.core.contract import Hint, Struct
+from outvote.machines.merkle_branch import Branch
 from outvote.machines.merkle_map import (
     BUCKET_LEAVES_MAX,
     PATH_DIGITS,
-    Branch,
     Bucket,
     MerkleMap,
     Node,

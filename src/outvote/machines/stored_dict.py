@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from outvote.errors import BrokenStorage
 from outvote.machines.item_form import ItemForm
 from outvote.machines.leaves import name_of, piece_key, read
-from outvote.machines.merkle_map import EMPTY, Branch, MerkleMap, Node, key_of, path_of
+from outvote.machines.merkle_branch import Branch
+from outvote.machines.merkle_map import EMPTY, MerkleMap, Node, key_of, path_of
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")

@@ -18,8 +18,8 @@ from typing import Final, NamedTuple
 
 from outvote.core.node_store import NodeStore, Place, Transaction
 from outvote.errors import Rot
+from outvote.machines.merkle_branch import Branch
 from outvote.machines.merkle_map import (
-    Branch,
     Bucket,
     Content,
     MerkleMap,

@@ -9,6 +9,8 @@ import platform
 import sys
 import uuid
 from hashlib import sha256
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,12 @@ def surroundings(machine: type) -> dict[str, str]:
         "outvote": source_digest(Path(__file__).parents[1]),
         "machine": f"{machine.__module__}:{machine.__qualname__} {_class_digest(machine)}"[:160],
     }
+
+
+def is_compiled() -> bool:
+    """Whether the modules on the way of an operation are C extensions here, made by compile_outvote.py: all or none."""
+    turn = find_spec("outvote.host.turn")
+    return turn is not None and (turn.origin or "").endswith(tuple(EXTENSION_SUFFIXES))
 
 
 def source_digest(folder: Path) -> str:

@@ -163,8 +163,11 @@ def _in_nanoseconds(parameters: Mapping[str, int]) -> dict[str, Any]:
 def _make_pbft(
     me: ReplicaId, committee: Committee, parameters: Mapping[str, int], form: Form = SIGNATURES
 ) -> PbftReplica:
+    fields = _in_nanoseconds(parameters)
+    if "tentative" in fields:
+        fields["tentative"] = bool(fields["tentative"])  # 0 and 1 in a plan
     try:
-        config = PbftConfig(**_in_nanoseconds(parameters))
+        config = PbftConfig(**fields)
     except TypeError as error:
         raise Mistake(f"parameters: {error}") from error
     return PbftReplica(me, committee, config.fitted(committee.n), form)

@@ -7,7 +7,8 @@ from random import Random
 
 import msgspec
 
-from outvote.client.session import Answered, Failed, Session, SessionConfig
+from outvote.client.config import SessionConfig
+from outvote.client.session import Answered, Failed, Session
 from outvote.core.committee import Committee
 from outvote.errors import Lie, Mistake, Refused
 from outvote.machines.interface import Interface

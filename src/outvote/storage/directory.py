@@ -117,7 +117,7 @@ class DirectoryDisk(Disk):
         # Between the host's thread and the one that syncs, under `_wake`: everything below, `_issued` and
         # the log.
         self._wake = threading.Condition(threading.Lock())
-        self._thread: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
         self._synced: Ticket = 0
         self._waiting: Unwritten | None = None  # to be stored next; a newer one takes its place
         self._stored: Position = 0  # of the newest one stored
@@ -126,7 +126,7 @@ class DirectoryDisk(Disk):
     @property
     def syncs_inline(self) -> bool:
         """Whether `append` syncs before it returns; settled by `recover`."""
-        return self._thread is None
+        return self._worker is None
 
     def recover(self, mending: bool = False) -> Recovered:
         if self._state != "new":
@@ -146,8 +146,8 @@ class DirectoryDisk(Disk):
         self._state = "open"
         if threaded:
             name = f"outvote-sync-{self._owner[1]}"
-            self._thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._thread.start()
+            self._worker = threading.Thread(target=self._work, name=name, daemon=True)
+            self._worker.start()
         return recovered
 
     def append(self, records: Sequence[bytes], notes: Sequence[bytes]) -> Ticket:
@@ -158,7 +158,7 @@ class DirectoryDisk(Disk):
                     self._guard(lambda: log.append(notes))
             return self._issued
         both = [*records, *notes] if notes else records
-        if self._thread is None:
+        if self._worker is None:
             try:
                 log.append(both)
                 self._issued += 1
@@ -182,10 +182,10 @@ class DirectoryDisk(Disk):
         with self._wake:
             self._guard(lambda: log.begin_generation(position, digest, head))
             task = Unwritten(log.generation, position, log.sequence, digest, snapshot)
-            if self._thread is not None:
+            if self._worker is not None:
                 self._waiting = task
                 self._wake.notify()
-        if self._thread is None:
+        if self._worker is None:
             self._guard(lambda: self._commit(log.take(), self._issued))
             self._guard(lambda: _exhaust(self._store(task)))
             self.kept = self._stored
@@ -205,11 +205,11 @@ class DirectoryDisk(Disk):
             return
         self._state = "closed"
         known = self._failure
-        if self._thread is not None:
+        if self._worker is not None:
             with self._wake:
                 self._is_closing = True
                 self._wake.notify()
-            self._thread.join()
+            self._worker.join()
         elif known is None and self._log is not None:
             try:
                 self._commit(self._log.take(), self._issued)
@@ -343,7 +343,7 @@ class DirectoryDisk(Disk):
             remove_snapshots_before(self._path, self._good[0])
             remove_generations_before(self._path, self._good[0])
         self._stored = snapshot.position
-        if self._thread is not None:
+        if self._worker is not None:
             self._tell()
 
     def _work(self) -> None:
