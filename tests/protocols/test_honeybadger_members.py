@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from outvote.broadcast.binary_agreement import BVal
 from outvote.broadcast.stand_in import Dealer, StandInCoin
 from outvote.core.committee import Committee
 from outvote.core.contract import Outbox, digest_of
 from outvote.protocols.catalogue import PROTOCOLS
-from outvote.protocols.honeybadger import checkpoint, membership
+from outvote.protocols.honeybadger import checkpoint, membership, turnover
 from outvote.protocols.honeybadger.handing import Handover, Part, possession_name
 from outvote.protocols.honeybadger.membership import (
     CHANGES_MAX,
@@ -27,7 +28,16 @@ from outvote.protocols.honeybadger.membership import (
     first_roster,
     mask_of,
 )
-from outvote.protocols.honeybadger.messages import Batch, Certificate, Contribution, Possessed, StableProof, encoded
+from outvote.protocols.honeybadger.messages import (
+    Agreeing,
+    Batch,
+    Certificate,
+    Contribution,
+    Handing,
+    Possessed,
+    StableProof,
+    encoded,
+)
 from outvote.protocols.honeybadger.records import Certified, Output, Passed
 from outvote.protocols.honeybadger.shares import Group, StandInCeremony, StandInOutcome, StandInShares
 from outvote.protocols.honeybadger.state import State
@@ -152,6 +162,27 @@ def test_new_keys_are_known_when_enough_have_shown_that_they_hold_them() -> None
     handing.on_possessed(4, said[4])
     assert handing.handed == keys
     assert ceremony.sizes == (32 + 4 * 16, 4)
+
+
+def test_who_lacks_words_of_a_re_sharing_asks_though_epochs_go_on() -> None:
+    """Else a cluster under load, where something is heard at any time, might never come to the end of it."""
+    core = HONEYBADGER.make(1, Committee(5), {"learners": 1 << 4}).inner  # type: ignore[attr-defined]
+    core.restore(0, b"", [])
+    core.state.roster = stepped(FIVE, 1, *((one, WISH) for one in range(3)))
+    turnover.follow(core.state)
+    before = core.heard()
+    core.receive(0, Agreeing(1, 0, BVal(0, True)), b"")
+    assert core.heard() == before
+    assert core.unfinished()
+    core.receive(0, Handing(1, 0, 0, BVal(0, True)), b"")
+    assert core.heard() == before, "one member's word is no step"
+    core.receive(2, Handing(1, 0, 0, BVal(0, True)), b"")
+    assert core.heard() != before
+    assert core.state.handover is not None
+    core.state.handover.handed = Handed(1, b"", b"")
+    before = core.heard()
+    core.receive(2, Agreeing(1, 0, BVal(0, True)), b"")
+    assert core.heard() != before
 
 
 # ---------------------------------------------------------------- simulated clusters

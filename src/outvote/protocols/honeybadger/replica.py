@@ -157,7 +157,8 @@ class HoneyBadgerReplica(Timeless):
         return bool(len(state.pool) or begun or behind or turnover.unfinished(state))
 
     def heard(self) -> int:
-        return self.state.heard
+        state = self.state
+        return turnover.come_far(state) if turnover.lacks(state) else state.heard
 
     def ask(self) -> None:
         catch_up.ask(self.state)

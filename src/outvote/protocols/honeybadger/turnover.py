@@ -276,6 +276,19 @@ def note(state: State) -> str:
     return said + ", our share of the keys is missing" * missing
 
 
+def lacks(state: State) -> bool:
+    """Whether something about keys is still to come here. Words of a re-sharing that came before we had delivered its
+    beginning were not admitted; under load, epochs alone would always bring something new, and we should never ask."""
+    pending = state.handover is not None and state.handover.handed is None
+    return pending or any(not one.has_share() for one in holdings(state))
+
+
+def come_far(state: State) -> int:
+    """Grows with every step of a re-sharing here; a liar's words alone are no step, so they keep nobody from asking."""
+    handover, here = state.handover, [one.agreed is not None for one in holdings(state)]
+    return sum(here) + (0 if handover is None else len(handover.spoken) + len(handover.possessed))
+
+
 def unfinished(state: State) -> bool:
     under_way = state.handover is not None or state.roster.next is not None or word(state) is not None
     return under_way or any(not one.has_share() for one in holdings(state))
