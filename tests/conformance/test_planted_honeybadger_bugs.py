@@ -88,6 +88,8 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
     "one_new_member_believed":
         test_honeybadger_members.test_new_keys_are_known_when_enough_have_shown_that_they_hold_them,
     "old_share_kept": partial(test_honeybadger_members.test_one_leaves_and_another_comes, 0),
+    "asks_only_where_nothing_is_heard":
+        test_honeybadger_members.test_who_lacks_words_of_a_re_sharing_asks_though_epochs_go_on,
     "words_of_a_re_sharing_not_recorded": test_honeybadger_members.test_what_is_said_in_a_re_sharing_is_recorded,
     "refuses_before_enough_are_in":  # 48
         partial(test_asynchronous_subset.test_enough_are_in_though_some_are_slow, 1),

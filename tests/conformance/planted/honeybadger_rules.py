@@ -445,3 +445,8 @@ def words_of_a_re_sharing_not_recorded(patch: pytest.MonkeyPatch) -> None:
         self._part.out.records[:] = before
 
     patch.setattr(Handover, "_say", saying)
+
+
+def asks_only_where_nothing_is_heard(patch: pytest.MonkeyPatch) -> None:
+    """Though what is heard are epochs, and what is lacking are words of a re-sharing."""
+    patch.setattr(turnover, "lacks", lambda _state: False)
