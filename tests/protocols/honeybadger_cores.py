@@ -79,14 +79,19 @@ class Cluster:
         self.collect(me)
 
     def run(self, wanted: Callable[[tuple[int, int, Message]], bool] = lambda _: True) -> None:
+        self.answer_until(wanted)
         while chosen := [index for index, letter in enumerate(self.under_way) if wanted(letter)]:
             sender, receiver, message = self.under_way.pop(self.random.choice(chosen))
             self.cores[receiver].receive(sender, message, b"")
             self.collect(receiver)
             while self.jobs and self.random.random() < 0.5:
                 self.answer(self.random.randrange(len(self.jobs)))
-            while self.jobs and not any(wanted(letter) for letter in self.under_way):
-                self.answer(self.random.randrange(len(self.jobs)))
+            self.answer_until(wanted)
+
+    def answer_until(self, wanted: Callable[[tuple[int, int, Message]], bool]) -> None:
+        """Something can be delivered."""
+        while self.jobs and not any(wanted(letter) for letter in self.under_way):
+            self.answer(self.random.randrange(len(self.jobs)))
 
     def answer(self, index: int) -> None:
         """A job is done."""
@@ -119,4 +124,6 @@ class Cluster:
 
 def box(cluster: Cluster, plaintext: bytes) -> bytes:
     """A genuine ciphertext of replica 3, in epoch 1."""
-    return cluster.keys[3].encryption.encrypt(label_of(b"cluster", 1, 3), plaintext, bytes(32))
+    ciphertext = cluster.keys[3].encryption.encrypt(label_of(b"cluster", 1, 3), plaintext, bytes(32))
+    assert ciphertext is not None
+    return ciphertext

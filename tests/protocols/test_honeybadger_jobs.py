@@ -28,10 +28,14 @@ def test_all_deliver_the_same_whatever_order_answers_come_in(n: int, seed: int) 
 
 
 def test_nothing_is_worked_out_within_a_call() -> None:
-    """A coin's share is not said, and an agreement stands still, until the answer is there."""
+    """Nothing is proposed, no coin's share is said, and an agreement stands still, until the answer is there."""
     cluster = Cluster(deferred=True)
     for core in cluster.cores:
         cluster.submit(core.me, request(1))
+    assert [(me, job.work) for me, job in cluster.jobs] == [(me, jobs.ENCRYPT) for me in range(4)]
+    assert not cluster.said
+    for _ in range(4):
+        cluster.answer(0)
     while cluster.under_way:
         sender, receiver, message = cluster.under_way.pop(0)
         cluster.cores[receiver].receive(sender, message, b"")

@@ -34,7 +34,7 @@ class Cryptosystem(Protocol):
     """One replica's access to the threshold encryption of a cluster. Labels bind cluster, epoch and proposer. None for
     an answer: it is being worked out; ask again when told to resume."""
 
-    def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes:
+    def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes | None:
         """`entropy`: 32 bytes that are used once and that nobody else knows."""
 
     def checks(self, label: bytes, ciphertext: bytes) -> bool | None:

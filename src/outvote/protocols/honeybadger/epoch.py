@@ -40,12 +40,14 @@ class Epoch:
         coin: Coin = DeferredCoin(self.answers, me) if keys.deferred else keys.coin
         system: Cryptosystem = keys.encryption
         if keys.deferred:
-            system = DeferredEncryption(self.answers, me, keys.encryption)
+            system = DeferredEncryption(self.answers, me)
         self.opened: dict[ReplicaId, bytes | None] | None = None
         self.proposed = False
         self.faults: list[tuple[ReplicaId, str]] = []
         self._me = me
         self._keys = keys
+        self._system = system
+        self._draft: tuple[bytes, bytes] | None = None  # our proposal and its chance, until it is encrypted
         largest = largest_shard(config.ciphertext_bytes_max(), committee)
         name_of = partial(coin_name, keys.cluster, number)
         self.subset = AsynchronousSubset(me, committee, coin, name_of, largest)
@@ -63,9 +65,20 @@ class Epoch:
     def label(self, proposer: ReplicaId) -> bytes:
         return label_of(self._keys.cluster, self.number, proposer)
 
-    def propose(self, ciphertext: bytes) -> list[Words]:
+    def propose(self, contribution: bytes, chance: bytes) -> list[Words]:
+        """At once, or as soon as it is encrypted."""
         self.proposed = True
-        return self._settle(self.subset.propose(ciphertext))
+        self._draft = contribution, chance
+        return self._settle(self._propose_encrypted())
+
+    def _propose_encrypted(self) -> list[Line]:
+        if self._draft is None:
+            return []
+        ciphertext = self._system.encrypt(self.label(self._me), *self._draft)
+        if ciphertext is None:
+            return []
+        self._draft = None
+        return self.subset.propose(ciphertext)
 
     def bind(self, message: Working) -> None:
         """This was said before a restart."""
@@ -85,7 +98,7 @@ class Epoch:
     def learn(self, question: Question, answer: bytes) -> list[Words]:
         """A job is done."""
         self.answers.learn(question, answer)
-        lines = self.subset.resume()
+        lines = self._propose_encrypted() + self.subset.resume()
         for decryption in self._decryptions:
             decryption.resume()
         return self._settle(lines)

@@ -5,7 +5,8 @@ A pairing takes a millisecond or more, and an epoch of n replicas takes some n f
 agreement. Answers are functions of what is asked, so it makes no difference to what is decided when they come: it is as
 if the messages that they are about had come later.
 
-Kept by epoch, and forgotten with it: at most n + 1 answers a round of an agreement, and n + 1 a ciphertext.
+Kept by epoch, and forgotten with it: at most n + 1 answers a round of an agreement, and n + 1 a ciphertext; and one
+ciphertext of one's own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from outvote.types import Position, ReplicaId
 COIN_SHARE: Final = "coin share"
 COIN_VERIFY: Final = "coin verify"
 COIN_COMBINE: Final = "coin combine"
+ENCRYPT: Final = "encrypt"
 OPEN_SHARE: Final = "open share"  # of a ciphertext whose proof holds; else nothing
 OPEN_VERIFY: Final = "open verify"
 OPEN_COMBINE: Final = "open combine"
@@ -99,15 +101,14 @@ class DeferredCoin:
 
 
 class DeferredEncryption:
-    """The same; a replica's own proposal is encrypted at once."""
+    """The same."""
 
-    def __init__(self, answers: Answers, me: ReplicaId, system: Cryptosystem) -> None:
+    def __init__(self, answers: Answers, me: ReplicaId) -> None:
         self._answers = answers
         self._me = me
-        self._system = system
 
-    def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes:
-        return self._system.encrypt(label, plaintext, entropy)
+    def encrypt(self, label: bytes, plaintext: bytes, entropy: bytes) -> bytes | None:
+        return self._answers.look_up(ENCRYPT, label, (plaintext, entropy))
 
     def checks(self, label: bytes, ciphertext: bytes) -> bool | None:
         share = self._answers.look_up(OPEN_SHARE, label, (ciphertext,))
@@ -137,6 +138,8 @@ def compute(coin: Coin, system: Cryptosystem, job: Job) -> bytes:
         return _YES if coin.verifies(name, job.who, parts[0]) else _NO
     if job.work == COIN_COMBINE:
         return _there(coin.combine(name, _unpacked(parts)))
+    if job.work == ENCRYPT:
+        return _there(system.encrypt(name, *parts))
     if job.work == OPEN_SHARE:
         return _there(system.share(name, parts[0])) if system.checks(name, parts[0]) else _NO
     if job.work == OPEN_VERIFY:

@@ -98,7 +98,7 @@ def propose(state: State, epoch: Epoch) -> None:
     state.proposed[epoch.number] = picked = pick(state, epoch.number)
     contribution = encoded(Contribution(state.wall, picked, turnover.word(state)))
     nonce = state.keys.entropy.draw(epoch.number, b"encrypt" + blake2s(contribution).digest())
-    say(state, epoch, epoch.propose(state.keys.encryption.encrypt(epoch.label(state.place()), contribution, nonce)))
+    say(state, epoch, epoch.propose(contribution, nonce))
 
 
 def pick(state: State, epoch: Position) -> tuple[Request, ...]:
