@@ -13,7 +13,7 @@ from outvote.broadcast.binary_agreement import BVal
 from outvote.broadcast.stand_in import Dealer, StandInCoin
 from outvote.core.committee import Committee
 from outvote.core.contract import Outbox, digest_of
-from outvote.protocols.catalogue import PROTOCOLS
+from outvote.protocols.catalogue import FOUNDING, PROTOCOLS
 from outvote.protocols.honeybadger import checkpoint, membership, turnover
 from outvote.protocols.honeybadger.handing import Handover, Part, possession_name
 from outvote.protocols.honeybadger.membership import (
@@ -227,6 +227,8 @@ def members_of(world: World, replica: int) -> tuple[int, ...]:
 @pytest.mark.parametrize("real", [0, 1])
 def test_one_leaves_and_another_comes(real: int) -> None:
     """With real keys too: replica 0 has no share afterwards, and what 4 holds is another share of the same secret."""
+    if real:
+        pytest.importorskip("py_arkworks_bls12381")
     world = run(plan(faults=wishes(300, range(4), OTHERS), operations_each=3), 1 << 4, real_threshold=real)
     for replica in range(5):
         assert members_of(world, replica) == OTHERS
@@ -247,6 +249,20 @@ def test_one_leaves_and_another_comes(real: int) -> None:
     old = [core.inner.state.keys.coin for core in before]  # type: ignore[attr-defined]
     assert together == [old[0].combine(b"name", {one: old[one].share(b"name") for one in (0, 1)})] * 2
     assert coins[0].share(b"name") not in [coin.share(b"name") for coin in old]
+
+
+def test_keys_that_were_made_together_are_handed_over_and_the_first_share_is_forgotten() -> None:
+    pytest.importorskip("py_arkworks_bls12381")
+    few = plan(operations_each=1, operations_after=1, faults=wishes(1000, range(4), (0, 1, 2, 3)))
+    world = World(few.but(parameters={"checkpoint_interval": 8, "window": 16}), FOUNDING["honeybadger"])
+    world.run()
+    for replica in range(5):
+        turn = world.replicas[replica].turn
+        assert turn is not None
+        core = turn.core.inner  # type: ignore[attr-defined]
+        assert core.state.members.era.members == (0, 1, 2, 3)
+        assert core.state.takes_part == (replica < 4)
+        assert (core._share, core._row, core._late.keys) == (b"", [], None)
 
 
 @pytest.mark.parametrize("lie", ["false-shares", "both-bits"])
