@@ -107,3 +107,18 @@ def test_forgeries_are_paid_for() -> None:
 def test_other_protocols_take_none() -> None:
     core = protocol("pbft").make(0, Committee(4), {})
     assert core.operate("hand-over", 1) == "this protocol knows no order 'hand-over'"
+
+
+def test_where_a_replica_obeys_its_owner_alone_another_ones_key_is_refused() -> None:
+    """Else one owner, or whoever stole one key, could wish in the name of all."""
+    core = protocol("honeybadger").make(0, Committee(5), {})
+    core.restore(0, b"", [])
+    orders = Orders(core, frozenset(range(5)), Opener(), observer := Silent())
+    wish = OrderStatement("change-members", 0b1111, 0, 7)
+    refused = orders.take(CLIENT, Order(wish, 2, b"2"), budget())
+    assert refused == Ordered(7, "it is not sealed with the key of this replica")
+    assert observer.lies == 1
+    assert orders.take(CLIENT, Order(wish, 0, b"0"), budget()) == Ordered(7, "")
+    assert core.inner.state.wish == 0b1111  # type: ignore[attr-defined]
+    three = OrderStatement("change-members", 0b111, 0, 8)
+    assert "four replicas or more" in orders.take(CLIENT, Order(three, 0, b"0"), budget()).refusal

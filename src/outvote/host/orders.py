@@ -25,7 +25,7 @@ class Orders:
 
     def __init__(self, core: Core, replicas: frozenset[ReplicaId], opener: Opener, observer: Observer) -> None:
         self._core = core
-        self._replicas = replicas
+        self._replicas = frozenset((core.me,)) if core.obeys_its_owner else replicas
         self._opener = opener
         self._observer = observer
         self._last = 0

@@ -103,8 +103,7 @@ class Turn:
         self._jobs = jobs
         self._computed: deque[tuple[int, bytes]] = deque()  # of jobs that the core has handed out
         self._witness = Witness(observer)
-        operators = (core.me,) if core.obeys_its_owner else (core.me, *voice.others)
-        self._orders = Orders(core, frozenset(operators), opener, observer)
+        self._orders = Orders(core, frozenset((core.me, *voice.others)), opener, observer)
         self._server = Server()
         self._keeping = Keeping(disk, observer, stored=executor.stored)
         self._restoring = Restoring(core.me, self._server, voice, observer, self._keeping.set_aside)
