@@ -12,7 +12,7 @@ import pytest
 from outvote.broadcast.binary_agreement import BVal
 from outvote.broadcast.stand_in import Dealer, StandInCoin
 from outvote.core.committee import Committee
-from outvote.core.contract import Outbox, digest_of
+from outvote.core.contract import ALL, Outbox, digest_of
 from outvote.protocols.catalogue import FOUNDING, PROTOCOLS
 from outvote.protocols.honeybadger import checkpoint, membership, turnover
 from outvote.protocols.honeybadger.handing import Handover, Part, possession_name
@@ -143,6 +143,23 @@ def test_what_is_said_in_a_re_sharing_is_recorded() -> None:
     handing.begin()
     assert len(out.messages) == 4
     assert [(one.receiver, one.message) for one in out.records if isinstance(one, Passed)] == out.messages
+
+
+def test_who_asks_all_the_time_is_not_told_all_of_it_all_the_time() -> None:
+    out = Outbox()
+    handing, _ = handover(1, out)
+    handing.begin()
+    told = []
+    for _ in range(48):
+        out.clear()
+        handing.say_again(2)
+        told.append(len(out.messages))
+    assert told[0] == 2, "a VAL for replica 2, and the ECHO"
+    assert [number for number, words in enumerate(told, 1) if words] == [1, 2, 4, 8, 16, 32, 48]
+    out.clear()
+    handing.spoken.append(next(one for one in handing.spoken if one.receiver == ALL))
+    handing.say_again(2)
+    assert len(out.messages) == 3, "there is something new"
 
 
 def test_new_keys_are_known_when_enough_have_shown_that_they_hold_them() -> None:

@@ -31,6 +31,7 @@ from outvote.types import Digest, Position, ReplicaId
 
 _STAGES: Final = (DEALING, HANDING, JUDGING)
 POSSESSION_BYTES_MAX: Final = 96
+AGAIN_EVERY: Final = 16
 
 
 class Part(NamedTuple):
@@ -72,6 +73,7 @@ class Handover:
         self.possessed: dict[ReplicaId, Possessed] = {}  # the first one a sender
         self._right: dict[Digest, dict[ReplicaId, None]] = {}
         self._own: Possessed | None = None
+        self._asked: dict[ReplicaId, tuple[int, int]] = {}  # with how many words said, and how often since
         self._part = part
         self._ceremony = ceremony_of(part, old, change.target, change.began)
         place = Place(self.old.place(part.me) if part.coin is not None else None, self.new.place(part.me))
@@ -138,6 +140,13 @@ class Handover:
             self.handed = handed
 
     def say_again(self, asker: ReplicaId) -> None:
+        """All of it, some hundred words; while there is nothing new among them, at the 1st, 2nd, 4th, 8th and every
+        16th question. New members that do not run hold a change up for days, and who waits for them asks on and on."""
+        length, asked = self._asked.get(asker, (-1, 0))
+        asked = asked + 1 if length == len(self.spoken) else 1
+        self._asked[asker] = len(self.spoken), asked
+        if asked & (asked - 1) and asked % AGAIN_EVERY:
+            return
         out = self._part.out
         out.messages += [(asker, one.message) for one in self.spoken if one.receiver in (ALL, asker)]
         if self._own is not None:
