@@ -16,7 +16,7 @@ export PYTHONDONTWRITEBYTECODE =
 export PYTHONPYCACHEPREFIX = $(abspath $(VENV))/bytecode
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test verify fix simulate soak determinism oracle mutants bench compiled kill-matrix specification develop clean
+.PHONY: help demo test verify fix simulate soak determinism oracle mutants bench bench-compiled compiled kill-matrix specification develop clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -56,6 +56,12 @@ bench: develop ## measure this machine: a real cluster, and the bare protocol be
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/raft.py
 	$(BIN)/python bench/state_transfer.py
+
+bench-compiled: develop ## the same with modules compiled by mypyc, in a copy below build; needs a C compiler, and minutes
+	rm -rf build/bench && mkdir -p build/bench && cp -r src build/bench
+	$(BIN)/python compile_outvote.py build/bench
+	PYTHONPATH=build/bench/src $(BIN)/python bench/run.py
+	PYTHONPATH=build/bench/src $(BIN)/python bench/raft.py
 
 compiled: develop ## compile a copy with mypyc, and compare what it does with what the sources do; needs a C compiler
 	$(BIN)/python tests/simulations/survey_compiled.py $(OPTIONS)
