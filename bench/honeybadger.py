@@ -7,7 +7,8 @@ batch has as many operations as are outstanding. What cryptography takes is its 
     python bench/honeybadger.py --here                 without worker processes: what share cryptography has
     python bench/honeybadger.py --profile 1024         the functions that take most of replica 0's time
 
-Beside it the protocol without a cluster: what one epoch of n replicas costs in the simulator, in messages and seconds.
+Beside it the protocol without a cluster: what epochs of n replicas cost in the simulator, in messages, rounds of
+agreement and seconds, and how many different requests they have; each beside what the formulas say.
 
     python bench/honeybadger.py --simulated 4 7 16 32
 
@@ -28,6 +29,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import epochs
 from cluster import Cluster, measure
 from outvote.configuration.genesis import Parameters
 from outvote.protocols.catalogue import protocol
@@ -132,23 +134,37 @@ def run(
     return found
 
 
-def simulated(n: int, epochs: int) -> dict[str, Any]:
-    """`epochs` epochs of n replicas with the stand-in, one request each, over a network that takes a millisecond."""
-    plan = Plan(n=n, clients=1, delay_min=MILLISECOND, faults_end=NEVER, deadline=NEVER)
-    world = World(plan, protocol("honeybadger"))
+def simulated(n: int, count: int) -> dict[str, Any]:
+    """`count` epochs of n replicas with the stand-in, and what the formulas say: each figure with what is expected."""
     began = time.process_time()
-    world.start()
-    for number in range(epochs):
-        world.call(0, [("put", ("a", str(number)))])
-        world.run_until((number + 1) * SECOND // 4)  # before anybody asks for what was lost
+    world = epochs.ran(n, count)
     spent = time.process_time() - began
-    counters = [replica.turn.counters for replica in world.replicas if replica.turn is not None]
-    done = min(one["delivered"] for one in counters)
-    messages = {
-        kind: sum(one.get(f"{kind}_sent", 0) for one in counters) / done
-        for kind in ("Broadcasting", "Agreeing", "Decrypting")
+    tossed = epochs.rounds(world)
+    every = [one for epoch in tossed for one in epoch]
+    different = epochs.different_requests(n, 60)
+    return {
+        "n": n, "epochs": count, "s_per_epoch": round(spent / count, 3),
+        "broadcasts": (epochs.sent(world, "Broadcasting"), count * epochs.broadcasts_expected(n)),
+        "agreements": (epochs.sent(world, "Agreeing"), epochs.agreements_expected(n, tossed)),
+        "openings": (epochs.sent(world, "Decrypting"), count * epochs.openings_expected(n)),
+        "rounds": (sum(every) / len(every), 2),
+        "slowest": (sum(map(max, tossed)) / count, epochs.slowest_expected(n)),
+        "different": (sum(different) / len(different), epochs.different_expected(n)),
     }
-    return {"n": n, "epochs": done, "s_per_epoch": round(spent / done, 3), **messages}
+
+
+def print_simulated(sizes: Sequence[int]) -> list[dict[str, Any]]:
+    """Messages of all epochs together; rounds of agreements, and of an epoch's slowest; different requests an epoch."""
+    found = []
+    for n in sizes:
+        one = simulated(n, 60 if n < 7 else 10 if n < 16 else 1)
+        found.append(one)
+        print(f"n = {n}, {one['epochs']} epochs, {one['s_per_epoch']} s of CPU each")
+        for name in ("broadcasts", "agreements", "openings", "rounds", "slowest", "different"):
+            measured, expected = one[name]
+            digits = 0 if isinstance(measured, int) else 2
+            print(f"  {name:<10} {measured:>12,.{digits}f}   expected {expected:>12,.{digits}f}", flush=True)
+    return found
 
 
 def latency_ms(name: str, jitter_ms: int, seconds: int = 120) -> tuple[float, int]:
@@ -194,12 +210,7 @@ def main() -> None:
         return
     found: list[dict[str, Any]] = []
     if given.simulated:
-        print(f"{'n':>3} {'epochs':>6} {'s/epoch':>8} {'broadcast':>10} {'agreement':>10} {'decryption':>10}")
-        for n in given.simulated:
-            one = simulated(n, 3 if n < 20 else 1)
-            found.append(one)
-            print(f"{n:>3} {one['epochs']:>6} {one['s_per_epoch']:>8} {one['Broadcasting']:>10,.0f}"
-                  f" {one['Agreeing']:>10,.0f} {one['Decrypting']:>10,.0f}", flush=True)
+        found = print_simulated(given.simulated)
     else:
         print(f"{'outstanding':>11} {'op/s':>7} {'p50 ms':>8} {'p99 ms':>8} {'MiB':>6} {'crypto of CPU':>14}")
         for outstanding in given.outstanding:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 for folder in (
     "papers", "attacks", "client", "protocols", "conformance", "specification", "crypto", "host", "machines", "wire",
-    "core", "broadcast",
+    "core", "broadcast", "simulator", "../bench",
 ):
-    path = str(Path(__file__).parent / folder)
+    path = str((Path(__file__).parent / folder).resolve())
     if path not in sys.path:
         sys.path.append(path)
 

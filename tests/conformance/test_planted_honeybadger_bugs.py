@@ -22,6 +22,7 @@ import test_hb_rbc_bad_code
 import test_honeybadger
 import test_honeybadger_catch_up
 import test_honeybadger_members
+import test_honeybadger_statistics
 import test_reliable
 from honeybadger_cores import box
 from planted import honeybadger_rules
@@ -60,7 +61,8 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
     "seals_of_clients_unchecked":
         partial(test_hb_invalid_ct_stall.test_hb_invalid_ct_stall, test_hb_invalid_ct_stall.forged,
                 "a batch that is none"),
-    "all_pick_the_first": test_honeybadger.test_distinct_requests_of_an_epoch_are_as_many_as_the_paper_says,
+    "all_pick_the_first":
+        partial(test_honeybadger_statistics.test_an_epoch_has_as_many_different_requests_as_the_paper_says, 4),
     "begins_epochs_without_need":
         test_honeybadger.test_an_epoch_does_not_begin_for_less_than_a_batch_while_another_is_agreed_on,
     "own_proposals_picked_again": test_honeybadger.test_no_more_epochs_are_under_way_than_the_pipeline_holds,

@@ -144,22 +144,6 @@ def test_an_output_is_believed_from_f_plus_1() -> None:
     assert [one.position for one in laggard.out.deliveries] == [one.position for one in cluster.delivered[0]]
 
 
-def test_distinct_requests_of_an_epoch_are_as_many_as_the_paper_says() -> None:
-    """n replicas pick B / n of the same B: B (1 - (1 - 1/n)^n) are different, within 1 % (60 epochs)."""
-    for n in (4, 7):
-        cluster = Cluster(n, seed=n, requests=28 * 4)
-        requests = [request(number, FIRST_CLIENT + client) for client in range(2) for number in range(1, 57)]
-        for core in cluster.cores:
-            for one in requests:
-                core.state.pool.add(one)
-        epochs = range(1, 61)
-        distinct = [
-            len({one.key for core in cluster.cores for one in ordering.pick(core.state, epoch)}) for epoch in epochs
-        ]
-        expected = 112 * (1 - (1 - 1 / n) ** n)
-        assert abs(sum(distinct) / len(epochs) / expected - 1) < 0.01
-
-
 def test_a_restarted_replica_says_the_same_again() -> None:
     cluster = Cluster()
     core = cluster.cores[0]
