@@ -43,7 +43,7 @@ SWARM: Final[dict[str, int]] = {
     "delivers_what_is_opened_first": 2,
     "words_not_recorded": 5,
     "opened_before_it_is_ordered": 0,
-    "old_members_certify_after_the_switch": 680,
+    "old_members_certify_after_the_switch": 682,
     "next_era_before_the_old_one_is_certified": 106,
     "roster_not_certified": 30,
 }
