@@ -12,9 +12,9 @@ import pytest
 from outvote.broadcast.binary_agreement import BVal
 from outvote.broadcast.stand_in import Dealer, StandInCoin
 from outvote.core.committee import Committee
-from outvote.core.contract import ALL, Outbox, digest_of
+from outvote.core.contract import ALL, Job, Outbox, digest_of
 from outvote.protocols.catalogue import FOUNDING, PROTOCOLS
-from outvote.protocols.honeybadger import checkpoint, membership, turnover
+from outvote.protocols.honeybadger import checkpoint, jobs, membership, turnover
 from outvote.protocols.honeybadger.handing import Handover, Part, possession_name
 from outvote.protocols.honeybadger.membership import (
     CHANGES_MAX,
@@ -39,6 +39,7 @@ from outvote.protocols.honeybadger.messages import (
     encoded,
 )
 from outvote.protocols.honeybadger.records import Certified, Output, Passed
+from outvote.protocols.honeybadger.replica import HoneyBadgerReplica
 from outvote.protocols.honeybadger.shares import Group, StandInCeremony, StandInOutcome, StandInShares
 from outvote.protocols.honeybadger.state import State
 from outvote.simulator.plan import Fault, Plan
@@ -266,6 +267,26 @@ def test_one_leaves_and_another_comes(real: int) -> None:
     old = [core.inner.state.keys.coin for core in before]  # type: ignore[attr-defined]
     assert together == [old[0].combine(b"name", {one: old[one].share(b"name") for one in (0, 1)})] * 2
     assert coins[0].share(b"name") not in [coin.share(b"name") for coin in old]
+
+
+def test_what_later_eras_work_out_are_jobs_that_carry_their_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Done by another core of the same replica, as in the process beside it: it knows the first era's keys alone."""
+    works: dict[str, None] = {}
+    beside = [HONEYBADGER.make(me, Committee(5), {"learners": 1 << 4, "dealer_seed": 0}) for me in range(5)]
+    compute = HoneyBadgerReplica.compute
+
+    def elsewhere(core: HoneyBadgerReplica, job: Job) -> bytes:
+        works[job.work] = None
+        there = beside[core.me].inner  # type: ignore[attr-defined]
+        return compute(there, job) if job.work.startswith(jobs.LATER) else compute(core, job)
+
+    monkeypatch.setattr(HoneyBadgerReplica, "compute", elsewhere)
+    changed = plan(faults=wishes(300, range(4), OTHERS), operations_each=3)
+    world = run(changed, 1 << 4, deferred=1, dealer_seed=0)
+    assert all(members_of(world, replica) == OTHERS for replica in range(5))
+    for work in (jobs.ENCRYPT, jobs.COIN_SHARE, jobs.COIN_COMBINE, jobs.OPEN_SHARE, jobs.OPEN_COMBINE):
+        assert {work, jobs.LATER + work} <= set(works)
+    assert all(state_of(world, replica).keys.deferred for replica in OTHERS)
 
 
 def test_keys_that_were_made_together_are_handed_over_and_the_first_share_is_forgotten() -> None:

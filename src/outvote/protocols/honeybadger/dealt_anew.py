@@ -21,6 +21,7 @@ from outvote.protocols.honeybadger.shares import Group, Outcome
 from outvote.types import ReplicaId
 
 _HELP_BYTES_MAX: Final = 48 + 32 + 16
+_decode_carried: Final = msgspec.msgpack.Decoder(tuple[bytes, int, bytes]).decode
 _decode: Final = msgspec.msgpack.Decoder(tuple[int, bytes, tuple[bytes, ...]]).decode
 
 
@@ -38,6 +39,7 @@ class DealtAnew:
         self._secret = secret
         self._first = first
         self._share: bytes | None = None  # None: the genesis's
+        self._carried: tuple[bytes, Coin, Cryptosystem] | None = None  # the last one: jobs are of one era
 
     def ceremony(self, name: bytes, old: Group, new: tuple[ReplicaId, ...]) -> RealCeremony:
         public, share = self._first()
@@ -56,6 +58,14 @@ class DealtAnew:
         public, _ = self._first()
         self._first = lambda: (public, b"")
         self._share = b"" if outcome is None else outcome.share
+        self._carried = None
+
+    def keys_from(self, carried: bytes) -> tuple[Coin, Cryptosystem]:
+        if self._carried is None or self._carried[0] != carried:
+            public, me, share = _decode_carried(carried)
+            keys = Keys(public_from(public), me, share)
+            self._carried = carried, ThresholdCoin(keys), ThresholdEncryption(keys)
+        return self._carried[1:]
 
 
 class RealCeremony:
@@ -123,6 +133,9 @@ class RealOutcome:
     def keys(self) -> tuple[Coin, Cryptosystem]:
         keys = self._keys()
         return ThresholdCoin(keys), ThresholdEncryption(keys)
+
+    def carried(self) -> bytes:
+        return msgspec.msgpack.encode((self.public, self._me, self.share))
 
     def help_for(self, receiver: ReplicaId) -> bytes | None:
         if self._row is None:

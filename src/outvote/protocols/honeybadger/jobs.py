@@ -27,6 +27,7 @@ ENCRYPT: Final = "encrypt"
 OPEN_SHARE: Final = "open share"  # of a ciphertext whose proof holds; else nothing
 OPEN_VERIFY: Final = "open verify"
 OPEN_COMBINE: Final = "open combine"
+LATER: Final = "later era: "  # before the work; then the first part is what whoever does it makes the era's keys of
 _YES: Final = b"\1"
 _NO: Final = b""
 
@@ -47,6 +48,7 @@ class Desk:
         self._out = out
         self._last = 0
         self._under_way: dict[int, tuple[Position, Question]] = {}
+        self.carried = b""  # with each job: the keys of the era; b"" for the first one's, which everybody has
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -54,7 +56,10 @@ class Desk:
     def ask(self, epoch: Position, question: Question, parts: tuple[bytes, ...]) -> None:
         self._last += 1
         self._under_way[self._last] = epoch, question
-        self._out.jobs.append(Job(self._last, question.work, (question.name, *parts), question.who))
+        work, parts = question.work, (question.name, *parts)
+        if self.carried:
+            work, parts = LATER + work, (self.carried, *parts)
+        self._out.jobs.append(Job(self._last, work, parts, question.who))
 
     def take(self, ticket: int) -> tuple[Position, Question] | None:
         """What this ticket was for; None for one that nobody has, or that was taken."""

@@ -124,7 +124,12 @@ class HoneyBadgerReplica(Timeless):
 
     def compute(self, job: Job) -> bytes:
         keys = self.state.keys
-        return jobs.compute(keys.coin, keys.encryption, job)
+        if not job.work.startswith(jobs.LATER):
+            return jobs.compute(keys.coin, keys.encryption, job)
+        assert keys.shares is not None, "who has no shares changes no members"
+        coin, encryption = keys.shares.keys_from(job.parts[0])
+        work = Job(job.ticket, job.work.removeprefix(jobs.LATER), job.parts[1:], job.who)
+        return jobs.compute(coin, encryption, work)
 
     def waiting(self) -> Sequence[tuple[ClientId, int]]:
         return [request.key for request in self.state.pool.waiting()]

@@ -40,6 +40,9 @@ class Outcome(Protocol):
 
     def keys(self) -> tuple[Coin, Cryptosystem]: ...
 
+    def carried(self) -> bytes:
+        """What `Shares.keys_from` makes the same keys of. Secret."""
+
     def help_for(self, receiver: ReplicaId) -> bytes | None:
         """A value of its row, in a box; None if we lack our own."""
 
@@ -75,6 +78,9 @@ class Shares(Protocol):
     def adopt(self, outcome: Outcome | None) -> None:
         """This is held from now on, or nothing is, and what was held before is forgotten."""
 
+    def keys_from(self, carried: bytes) -> tuple[Coin, Cryptosystem]:
+        """Of an outcome's `carried`, perhaps in another process of this replica."""
+
 
 class StandInShares:
     """Of `broadcast/stand_in.py`: whoever knows the seed can do everything."""
@@ -92,6 +98,11 @@ class StandInShares:
     def adopt(self, outcome: Outcome | None) -> None:
         assert outcome is None or isinstance(outcome, StandInOutcome)
         self._held = None if outcome is None else (outcome.dealer, outcome.me)
+
+    def keys_from(self, carried: bytes) -> tuple[Coin, Cryptosystem]:
+        me, n, sharing = carried[0], carried[1], carried[2:]
+        dealer = Dealer(Committee(n), self._seed, sharing)
+        return StandInCoin(dealer, me), StandInEncryption(dealer, me)
 
 
 _TOKEN: Final = 16
@@ -179,6 +190,9 @@ class StandInOutcome:
 
     def keys(self) -> tuple[Coin, Cryptosystem]:
         return StandInCoin(self.dealer, self.me), StandInEncryption(self.dealer, self.me)
+
+    def carried(self) -> bytes:
+        return bytes([self.me, self.dealer.committee.n]) + self.public
 
     def help_for(self, receiver: ReplicaId) -> bytes | None:
         return self.dealer.share(self.me, b"help", bytes([receiver])) if self._held else None

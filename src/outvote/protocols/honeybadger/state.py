@@ -32,6 +32,7 @@ class State:
         self.committee = committee  # the replicas of the genesis
         self.config = config
         self.keys = keys
+        self.defers = keys.deferred
         self.out = out
         self.wall: Nanos = 0
         self.heard = 0  # grows with everything new

@@ -155,8 +155,9 @@ def take_keys(state: State) -> None:
     shares.adopt(outcome)
     state.takes_part = outcome is not None
     coin, encryption = NO_KEYS if outcome is None else outcome.keys()
-    # Not as jobs: whoever does those has the first era's keys.
-    state.keys = state.keys._replace(coin=coin, encryption=encryption, deferred=False)
+    # Whoever does our jobs, in a process of its own perhaps, has the first era's keys: they carry these.
+    state.desk.carried = b"" if outcome is None else outcome.carried()
+    state.keys = state.keys._replace(coin=coin, encryption=encryption, deferred=state.defers and outcome is not None)
 
 
 def gained(state: State) -> None:
