@@ -25,7 +25,7 @@ demo: $(VENV)/.installed ## start a cluster on this machine, attack it, and watc
 	$(BIN)/outvote demo
 
 test: develop ## run every test
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 3 --dist worksteal
 
 verify: develop ## what a change must pass besides the tests: lint, types, architecture; changes no file of the tree
 	$(BIN)/ruff check
