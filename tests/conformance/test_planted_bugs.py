@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from planted.bug import PlantedBug
 from planted.catalogue import EQUIVALENT, NOT_YET, SCRIPTS, SWARM
+from planted.turned_off import broken_by
 from survey_planted_bugs import BUDGET_RUNS, DOCUMENT, document, read_survey
 
 import outvote
@@ -33,7 +34,7 @@ def test_the_swarm_finds_it(bug: PlantedBug) -> None:
             bug.plant(patch)
             killed = not run_seed("pbft", seed).ok
         if killed:
-            assert run_seed("pbft", seed).violation == ""
+            assert broken_by("pbft", seed) == ""
             return
     pytest.fail(f"{BUDGET_RUNS} runs from {start} on held with a bug planted")
 
