@@ -93,6 +93,7 @@ SCRIPTS: Final[dict[str, Callable[[], None]]] = {
     "asks_only_where_nothing_is_heard":
         test_honeybadger_members.test_who_lacks_words_of_a_re_sharing_asks_though_epochs_go_on,
     "words_of_a_re_sharing_not_recorded": test_honeybadger_members.test_what_is_said_in_a_re_sharing_is_recorded,
+    "shares_of_later_eras_let_go": test_honeybadger_members.test_all_lose_power_after_several_changes,
     "refuses_before_enough_are_in":  # 48
         partial(test_asynchronous_subset.test_enough_are_in_though_some_are_slow, 1),
     "ciphertext_unchecked": test_hb_cca_maul.test_hb_cca_maul,  # 50

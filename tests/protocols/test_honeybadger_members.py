@@ -387,3 +387,19 @@ def test_all_lose_power_at_every_step_of_a_change() -> None:
     world = run(plan(faults=tuple(faults), operations_each=4), 1 << 4)
     assert [members_of(world, replica) for replica in range(5)] == [OTHERS] * 5
     assert sum(replica.crashes for replica in world.replicas) >= 15
+
+
+def test_all_lose_power_after_several_changes() -> None:
+    """Whoever starts again goes through all the links to the era in force, and needs the share of the last alone."""
+    changes = [((0, 1, 2, 3), OTHERS), (OTHERS, (0, 2, 3, 4)), ((0, 2, 3, 4), range(5))]
+    faults = [fault for at, change in enumerate(changes) for fault in wishes(300 + 1000 * at, *change)]
+    for replica in range(5):
+        faults.append(Fault(4 * SECOND, "crash", replica, 1 + replica))
+        faults.append(Fault(5 * SECOND, "restart", replica, 0))
+    ends = {"faults_end": 6 * SECOND, "deadline": 9 * SECOND}
+    world = run(plan(faults=tuple(faults), operations_each=20, pause_max=SECOND, **ends), 1 << 4)
+    for replica in range(5):
+        assert members_of(world, replica) == tuple(range(5))
+        assert len(state_of(world, replica).links) == 3
+        assert state_of(world, replica).takes_part
+    assert [replica.crashes for replica in world.replicas] == [1] * 5

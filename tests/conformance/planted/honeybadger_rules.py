@@ -22,7 +22,7 @@ from outvote.protocols.honeybadger import catch_up, checkpoint, epoch, membershi
 from outvote.protocols.honeybadger.epoch import Epoch, Words
 from outvote.protocols.honeybadger.handing import Handover
 from outvote.protocols.honeybadger.membership import Handed, Members, Roster
-from outvote.protocols.honeybadger.messages import Batch, Contribution, Decided, StableProof
+from outvote.protocols.honeybadger.messages import Batch, Certificate, Contribution, Decided, StableProof
 from outvote.protocols.honeybadger.records import Said
 from outvote.protocols.honeybadger.shares import Outcome, StandInCeremony, StandInShares
 from outvote.protocols.honeybadger.state import State
@@ -450,3 +450,15 @@ def words_of_a_re_sharing_not_recorded(patch: pytest.MonkeyPatch) -> None:
 def asks_only_where_nothing_is_heard(patch: pytest.MonkeyPatch) -> None:
     """Though what is heard are epochs, and what is lacking are words of a re-sharing."""
     patch.setattr(turnover, "lacks", lambda _state: False)
+
+
+def shares_of_later_eras_let_go(patch: pytest.MonkeyPatch) -> None:
+    """While a replica that starts again goes through the links: with the second one its share is lost for ever."""
+    enter = turnover.enter
+
+    def entering(state: State, link: Certificate) -> None:
+        enter(state, link)
+        began = state.members.era.began
+        state.reshared = {at: one for at, one in state.reshared.items() if at == began}
+
+    patch.setattr(turnover, "enter", entering)

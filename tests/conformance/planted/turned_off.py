@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from outvote.simulator.checkers.violation import Violation
 from outvote.simulator.runs import run_seed
 
 
@@ -45,7 +46,7 @@ class TurnedOff(NamedTuple):
         self.scripts[name]()
         with pytest.MonkeyPatch.context() as patch:
             getattr(self.rules, name)(patch)
-            with pytest.raises(AssertionError):
+            with pytest.raises((AssertionError, Violation)):
                 self.scripts[name]()
 
     def leaves_nothing_out(self) -> None:

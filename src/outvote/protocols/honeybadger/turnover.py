@@ -142,7 +142,8 @@ def enter(state: State, link: Certificate) -> None:
     state.handover = None
     state.passed = []
     began = state.roster.era.began
-    state.reshared = {at: one for at, one in state.reshared.items() if at == began}
+    # At a restart the words of later changes are here already, while the links to them are gone through.
+    state.reshared = {at: one for at, one in state.reshared.items() if at >= began}
     take_keys(state)
 
 
