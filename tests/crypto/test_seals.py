@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from nacl.bindings import crypto_sign, crypto_sign_open
 
-from outvote.core.contract import Claim, Struct
+from outvote.core.contract import Claim, RequestStatement, Struct
 from outvote.crypto import seals
 from outvote.crypto.keys import (
     SigningKey,
@@ -18,7 +18,7 @@ from outvote.crypto.keys import (
     signing_key_from_seed,
     signing_key_to_pem,
 )
-from outvote.crypto.seals import DOMAIN_BYTES, Ed25519Opener, Ed25519Sealer, domain
+from outvote.crypto.seals import DOMAIN_BYTES, ChannelOpener, Ed25519Opener, Ed25519Sealer, NoSealer, domain
 from outvote.errors import Mistake
 
 CLUSTER = bytes(range(32))
@@ -178,3 +178,16 @@ def test_statements_survive_a_trip_over_the_wire() -> None:
     seal = sealer(2).seal(Vote(2**40, 7))
     decoded = msgspec.msgpack.decode(msgspec.msgpack.encode(Vote(2**40, 7)), type=Vote)
     assert opener().opens(Claim(2, decoded, seal))
+
+
+def test_where_nobody_lies_requests_need_no_seal_and_nothing_else_is_believed_without() -> None:
+    key, request = generate_signing_key(), RequestStatement(7, 1, 0, (b"put",))
+    signatures = Ed25519Opener(domain(CLUSTER, 0), {7: key.public})
+    channels = ChannelOpener(signatures)
+    seal = Ed25519Sealer(domain(CLUSTER, 0), key).seal(request)
+    for opens in (channels.opens, channels.opens_here):
+        assert opens(Claim(7, request, NoSealer().seal(request)))
+        assert opens(Claim(7, request, seal)), "whoever signs may"
+        assert not opens(Claim(7, request, bytes(64)))
+        assert not opens(Claim(7, Vote(0, 1), b""))
+    assert not signatures.opens(Claim(7, request, b""))

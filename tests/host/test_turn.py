@@ -64,12 +64,16 @@ class Sent:
     def __init__(self) -> None:
         self.frames: list[tuple[ReplicaId, Any]] = []
         self.answers: list[ToClient] = []
+        self.hastened: list[int] = []  # how many frames had been sent by then
 
     def send(self, receiver: ReplicaId, body: bytes) -> None:
         self.frames.append((receiver, CODEC.decode(body)[0]))
 
     def answer(self, client: ClientId, message: ToClient) -> None:
         self.answers.append(message)
+
+    def hasten(self) -> None:
+        self.hastened.append(len(self.frames))
 
     def kinds(self) -> list[str]:
         return [type(message).__name__ for _, message in self.frames]
@@ -127,6 +131,7 @@ def test_a_promise_waits_for_its_record_and_a_hint_does_not() -> None:
     turn.hear(0, sealed(0, proposal(Batch(0, (request(),)))))
     turn.request(FIRST_CLIENT, request(2))
     turn.run()
+    assert sent.hastened == [1], "it does not wait in a queue while the disk is at work"
     assert sent.kinds() == ["Forward"]  # the hint is out; the PREPARE waits, though the core has decided to send it
     assert any(isinstance(RecordCodec(PBFT.records).decode(body), Accepted) for body in disk.written)
     disk.sync()

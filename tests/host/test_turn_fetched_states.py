@@ -87,6 +87,8 @@ class Source:
 
     def answer(self, client: ClientId, message: ToClient) -> None: ...
 
+    def hasten(self) -> None: ...
+
 
 def state_of_two(keys: int = 0) -> Snapshot:
     store = KeyValueStore()

@@ -31,7 +31,7 @@ from outvote.configuration.files import PartyKeys, load_client_keys, load_genesi
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.crypto.authenticators import AuthenticatorSealer
-from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, NoSealer, domain
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
 from outvote.machines.interface import CommandInterface, describe
 from outvote.machines.machine import StateMachine
@@ -122,7 +122,7 @@ class Client:
         self.session = Session(
             keys.party,
             self.committee,
-            self._vector or signer,
+            self._vector or (NoSealer() if genesis.tolerates == "crashes" else signer),
             Ed25519Opener(seal_domain, genesis.public_keys(), REMEMBERED_SEALS),
             self.config,
         )

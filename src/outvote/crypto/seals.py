@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 from nacl.bindings import crypto_sign, crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
-from outvote.core.contract import Claim, Struct, sealed_bytes
+from outvote.core.contract import Claim, RequestStatement, Struct, sealed_bytes
 from outvote.crypto.keys import SigningKey, check_public_key
 from outvote.types import DIGEST_BYTES, SEAL_BYTES, Digest, PartyId, Seal
 
@@ -95,4 +95,26 @@ class Ed25519Opener:
 
     def opens_here(self, claim: Claim) -> bool:
         """A signature convinces everybody alike; see crypto/authenticators.py for what does not."""
+        return self.opens(claim)
+
+
+class NoSealer:
+    """For clients of a protocol that tolerates crashes and no lies: the channel says who asks, and replicas believe
+    each other about it."""
+
+    def seal(self, statement: Struct) -> Seal:
+        return b""
+
+
+class ChannelOpener:
+    """For replicas of such a protocol: what carries no seal is a request that a client's channel or another replica
+    has vouched for."""
+
+    def __init__(self, seals: Ed25519Opener) -> None:
+        self._seals = seals
+
+    def opens(self, claim: Claim) -> bool:
+        return (not claim.seal and type(claim.statement) is RequestStatement) or self._seals.opens(claim)
+
+    def opens_here(self, claim: Claim) -> bool:
         return self.opens(claim)

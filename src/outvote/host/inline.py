@@ -76,6 +76,9 @@ class _Wire:
     def answer(self, client: ClientId, message: ToClient) -> None:
         self._cluster.answered(self._me, message)
 
+    def hasten(self) -> None:
+        """Nothing waits here."""
+
 
 class InlineCluster:
     """`machine` on n replicas. `make_core(replica)` comes from a protocol of the catalogue."""

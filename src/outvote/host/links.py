@@ -158,6 +158,12 @@ class Links:
             if link.connection is not None:
                 link.connection.flush()
 
+    def hasten(self) -> None:
+        """Frames to replicas leave now; whoever would flush later still does."""
+        scheduled = self._scheduled
+        self.flush()
+        self._scheduled = scheduled
+
     def _held(self, flushes: int) -> None:
         """HOLD_S after the first frame was held back; if that has left since, newer ones wait once more at most. So a
         timer is set every HOLD_S under load, not for each frame."""

@@ -19,7 +19,7 @@ from outvote.configuration.genesis import Genesis
 from outvote.core.contract import Core, Message, Record
 from outvote.core.quorums import quorum
 from outvote.crypto.authenticators import AuthenticatorOpener, authenticator_bytes
-from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, domain
+from outvote.crypto.seals import ChannelOpener, Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
 from outvote.host.jobs import BetweenPasses, Worker
 from outvote.host.links import Links
@@ -57,7 +57,10 @@ def signatures_of(genesis: Genesis, seal_domain: bytes) -> Ed25519Opener:
 
 
 def request_seal_bytes(genesis: Genesis) -> tuple[int, ...]:
-    """How long clients' seals may be: signatures, and authenticators where the form has them."""
+    """How long clients' seals may be: signatures, and authenticators where the form has them, or nothing where nobody
+    lies."""
+    if genesis.tolerates == "crashes":
+        return 0, SEAL_BYTES
     return (SEAL_BYTES, authenticator_bytes(genesis.n)) if genesis.form == "authenticators" else (SEAL_BYTES,)
 
 
@@ -117,7 +120,7 @@ class Node:
             protocol=genesis.entry, codec=codec,
             records=RecordCodec(records),
             voice=voice_of(voice) if voice_of is not None else voice,
-            opener=authenticators or signatures,
+            opener=authenticators or (ChannelOpener(signatures) if genesis.tolerates == "crashes" else signatures),
             disk=self._disk,
             clock=HostClock(),
             observer=self.journal,

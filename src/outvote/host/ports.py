@@ -28,6 +28,9 @@ class Network(Protocol):
 
     def answer(self, client: ClientId, message: ToClient) -> None: ...
 
+    def hasten(self) -> None:
+        """The caller is about to wait for something: what it has sent had better leave before."""
+
 
 class Sealer(Protocol):
     """Signs in this replica's name."""

@@ -386,6 +386,8 @@ class Turn:
         if out.notes:
             self._notes += out.notes
         if out.records or len(self._notes) >= NOTES_HELD_MAX:
+            if out.hints:  # a leader's entries reach followers' disks while ours is at work
+                self.voice.hasten()
             # Nothing waits for a note, so it waits for the next write that something does wait for.
             encode = self._records.encode
             self._ticket = self._disk.append(

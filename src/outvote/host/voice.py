@@ -73,6 +73,10 @@ class Voice:
         """Hand a message to a client's connections."""
         self.network.answer(client, message)
 
+    def hasten(self) -> None:
+        """We are about to wait for the disk."""
+        self.network.hasten()
+
     def _send(self, receiver: ReplicaId, body: bytes) -> None:
         if receiver == ALL:
             for other in self.others:
