@@ -6,7 +6,7 @@ when two newer snapshots are durable.
 
 Where syncing is cheap (a file system in memory, a drive with its own battery) `append` syncs before it
 returns. Elsewhere one thread syncs: while a sync is under way, later appends pile up and the next sync
-covers them all.
+covers them all. Only where appends are rare, and syncs short, is the thread passed by: there is nothing to pile up.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ Sync = Literal["auto", "inline", "thread"]
 
 LOCK_NAME: Final = "lock"
 CHEAP_SYNC_NS: Final = 60_000  # handing a sync to a thread and hearing back costs about this much
+SHORT_SYNC_NS: Final = 1_000_000  # a loop may stand still for so long
+RARE_TIMES: Final = 2  # appends are rare if they are so many syncs apart
 _PROBES: Final = 5
 _PROBE_BYTES: Final = 512
 
@@ -119,6 +121,9 @@ class DirectoryDisk(Disk):
         self._wake = threading.Condition(threading.Lock())
         self._worker: threading.Thread | None = None
         self._synced: Ticket = 0
+        self._sync_ns = 0  # about how long a sync takes; 0: the thread does them all
+        self._appended_at = 0
+        self._is_working = False  # the thread, outside of `_wake`
         self._waiting: Unwritten | None = None  # to be stored next; a newer one takes its place
         self._stored: Position = 0  # of the newest one stored
         self._is_closing = False
@@ -139,7 +144,8 @@ class DirectoryDisk(Disk):
                 self.nodes = self._lmdb = open_nodes(self._path, self._report)
             threaded = self._mode == "thread"
             if self._mode == "auto" and self._post is not None:
-                threaded = not self._sync_is_cheap()
+                self._sync_ns = self._sync_takes_ns()
+                threaded = self._sync_ns >= CHEAP_SYNC_NS
         except BaseException:
             self._release()
             raise
@@ -171,7 +177,13 @@ class DirectoryDisk(Disk):
         with self._wake:
             self._guard(lambda: log.append(both))
             self._issued += 1
-            self._wake.notify()
+            before, self._appended_at = self._appended_at, perf_counter_ns()
+            at_leisure = 0 < self._sync_ns < min(SHORT_SYNC_NS, (self._appended_at - before) // RARE_TIMES)
+            if at_leisure and not self._is_working and not self._waiting and self._synced == self._issued - 1:
+                self._guard(lambda: self._commit(log.take(), self._issued))
+                self.durable = self._issued
+            else:
+                self._wake.notify()
         return self._issued
 
     def keep(
@@ -295,8 +307,8 @@ class DirectoryDisk(Disk):
             log.begin()
         self._commit(log.take(), 0)
 
-    def _sync_is_cheap(self) -> bool:
-        """Raises BrokenStorage."""
+    def _sync_takes_ns(self) -> int:
+        """At least 1. Raises BrokenStorage."""
         path = self._path / "probe.temp"
         fd = open_new(path)
         took: list[int] = []
@@ -309,7 +321,7 @@ class DirectoryDisk(Disk):
         finally:
             close_quietly(fd)
             remove(path)
-        return median(took) < CHEAP_SYNC_NS
+        return max(1, int(median(took)))
 
     def _usable(self) -> Log:
         if self._failure is not None:
@@ -327,8 +339,11 @@ class DirectoryDisk(Disk):
             raise
 
     def _commit(self, unsynced: Unsynced, ticket: Ticket) -> None:
-        """Sync, then testify. Called by the one thread that syncs."""
+        """Sync, then testify. Called by the one thread that syncs, or under `_wake` while it has nothing to do."""
+        begun = perf_counter_ns()
         sync(unsynced)
+        if self._sync_ns:
+            self._sync_ns = max(1, self._sync_ns + (perf_counter_ns() - begun - self._sync_ns) // 8)
         assert self._mark is not None
         assert self._log is not None
         self._mark.renew(unsynced.sequence)
@@ -365,6 +380,7 @@ class DirectoryDisk(Disk):
         while True:
             unsynced: Unsynced | None = None
             with self._wake:
+                self._is_working = False
                 while not (self._issued > self._synced or storing or self._waiting or self._is_closing):
                     self._wake.wait()
                 if self._failure is not None:
@@ -376,6 +392,7 @@ class DirectoryDisk(Disk):
                 if is_behind or begun is not None:
                     unsynced = log.take()
                 ticket = self._issued
+                self._is_working = True
             if unsynced is None and begun is None and storing is None:
                 return
             if unsynced is not None:
