@@ -32,10 +32,13 @@ class HostThread:
             self._posted.get(timeout=30)()
 
 
-def inline(path: Path, reports: list[str] | None = None, segment_bytes_max: int = 64 << 20) -> DirectoryDisk:
+def inline(
+    path: Path, reports: list[str] | None = None, segment_bytes_max: int = 64 << 20, reserving: bool = False
+) -> DirectoryDisk:
     report = None if reports is None else reports.append
     return DirectoryDisk(
-        path, CLUSTER, REPLICA, sync="inline", report=report, segment_bytes_max=segment_bytes_max
+        path, CLUSTER, REPLICA, sync="inline", report=report, segment_bytes_max=segment_bytes_max,
+        reserving=reserving,
     )
 
 

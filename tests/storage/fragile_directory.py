@@ -33,7 +33,7 @@ class FragileDirectory:
         self._durable_names: dict[str, int] = {}
 
     def watch(self, patch: pytest.MonkeyPatch) -> None:
-        for name in ("write", "pwrite", "open", "ftruncate"):
+        for name in ("write", "pwrite", "open", "ftruncate", *["posix_fallocate"] * hasattr(os, "posix_fallocate")):
             patch.setattr(os, name, self._watched(getattr(os, name), name))
         for name in ("fdatasync", "fsync"):  # the real drive need not hear of it
             patch.setattr(os, name, self._watched(lambda fd: None, name))

@@ -6,6 +6,7 @@ import errno
 import os
 import queue
 import random
+import sys
 import threading
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from outvote.errors import BrokenStorage, DiskFull, Mistake, Rot
+from outvote.storage import directory, log
 from outvote.storage.contract import Recovered
 from outvote.storage.directory import DirectoryDisk
-from outvote.storage.frames import HEADER_BYTES
+from outvote.storage.frames import FRAME_BYTES, HEADER_BYTES
 from outvote.storage.log import list_segments, segment_name
 from outvote.storage.memory import MemoryDisk
 from outvote.storage.snapshots import list_snapshots, snapshot_name
@@ -160,10 +162,29 @@ def test_any_missing_segment_of_the_newest_generation_is_rot(tmp_path: Path) -> 
                 read(path)
 
 
+def test_room_is_reserved_in_the_segment_that_is_written_and_given_back_behind_it(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log, "RESERVE_BYTES", 500)
+        disk = inline(tmp_path, segment_bytes_max=2000, reserving=True)
+        disk.recover()
+        for _ in range(12):
+            disk.append([bytes(300)], [])
+        sizes = [(tmp_path / segment_name(place)).stat().st_size for place in list_segments(tmp_path)]
+        full, current = sizes[0], sizes[-1]
+        assert full <= 2000
+        if sys.platform == "linux":
+            assert (current - HEADER_BYTES - 500) % (300 + FRAME_BYTES) == 0
+        disk.close()
+    assert (full - HEADER_BYTES) % (300 + FRAME_BYTES) == 0
+    end = (tmp_path / segment_name(list_segments(tmp_path)[-1])).stat().st_size
+    assert (end - HEADER_BYTES) % (300 + FRAME_BYTES) == 0
+    assert len(inline(tmp_path).recover().records) == 12
+
+
 def test_unsynced_bytes_behind_the_log_are_cut_off_and_reported(tmp_path: Path) -> None:
     source = tmp_path / "source"
     expected = lived(source)
-    for tail in (b"\0" * 50, b"\xf1rec" + b"\1" * 90, b"?"):
+    for tail in (b"\0" * 49 + b"?", b"\xf1rec" + b"\1" * 90, b"?"):
         path = copy(source, tmp_path / "copy")
         newest = path / segment_name(list_segments(path)[-1])
         size = newest.stat().st_size
@@ -281,6 +302,23 @@ def test_too_long_a_record_is_a_mistake_and_breaks_nothing(tmp_path: Path) -> No
         disk.keep(1, b"short", b"", [])
     disk.close()
     assert read(tmp_path).records == [longest]
+
+
+def test_what_comes_seldom_is_synced_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what comes often is left to the thread, as is everything where a sync takes long."""
+    monkeypatch.setattr(directory, "perf_counter_ns", lambda: now)
+    for took, apart, at_once in ((200_000, 500_000, True), (200_000, 100_000, False), (2_000_000, 9_000_000, False)):
+        now = 0
+        monkeypatch.setattr(DirectoryDisk, "_sync_takes_ns", lambda _disk, took=took: took)
+        host = HostThread()
+        disk = DirectoryDisk(tmp_path / str(took + apart), CLUSTER, REPLICA, post=host.post)
+        disk.recover()
+        for number in (1, 2, 3):
+            now += apart
+            assert disk.append([b"record"], []) == number
+            assert (disk.durable == number) == at_once
+            host.run_until(lambda: disk.durable == number)  # noqa: B023
+        disk.close()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

@@ -201,12 +201,28 @@ def test_a_newest_segment_with_half_a_header_is_torn() -> None:
             assert result.records == [b"a"]
 
 
-def test_a_zero_filled_tail_is_torn_unless_it_was_durable() -> None:
-    data = header() + frames([[b"a"]]) + bytes(4096)
-    torn = scan([Segment(0, 0, data)], SECRET, 1)
-    assert torn.torn is not None
-    assert torn.records == [b"a"]
-    assert scan([Segment(0, 0, data)], SECRET, 2).rot is not None
+def test_zeros_at_the_end_are_room_to_spare_unless_what_was_there_was_durable() -> None:
+    solid = header() + frames([[b"a"]])
+    data = solid + bytes(4096)
+    for mending in (False, True):
+        spare = scan([Segment(0, 0, data)], SECRET, 1, mending)
+        assert (spare.torn, spare.rot, spare.records, spare.ends) == (None, None, [b"a"], [len(solid)])
+        assert scan([Segment(0, 0, data)], SECRET, 2, mending).rot is not None
+    flipped = scan([Segment(0, 0, data[:-1] + b"\1")], SECRET, 1)
+    assert flipped.torn is not None
+    assert flipped.torn.offset == len(solid)
+
+
+def test_zeros_before_another_segment_are_room_to_spare_if_no_record_is_missing() -> None:
+    """The power failed before the first one was shortened for good."""
+    first = Segment(0, 0, header() + frames([[b"a"]]) + bytes(4096))
+    follows = Segment(0, 1, header(0, 1, 2, 1) + frames([[b"b"]], 0, 1, 2, durable=1))
+    scanned = scan([first, follows], SECRET, 2)
+    assert (scanned.rot, scanned.torn, scanned.records) == (None, None, [b"a", b"b"])
+    lacking = Segment(0, 1, header(0, 1, 3, 2) + frames([[b"c"]], 0, 1, 3, durable=2))
+    assert scan([first, lacking], SECRET, 2).rot is not None
+    mended = scan([first, lacking], SECRET, 2, True)
+    assert (mended.rot, mended.records) == (None, [b"a", LOST_RECORD, b"c"])
 
 
 def test_a_length_beyond_the_limit_is_refused() -> None:

@@ -9,6 +9,7 @@ import pytest
 from directories import digest, inline
 from fragile_directory import FragileDirectory, PowerFailure
 
+from outvote.storage import log
 from outvote.storage.contract import Recovered
 from outvote.storage.directory import DirectoryDisk
 
@@ -40,6 +41,7 @@ class Life:
         self.path = path
         self.promise = promise
         self.chance = random.Random(seed)
+        self.reserving = seed % 2 == 1  # lives take turns on one directory
         self.failed = False
 
     def run(self, fail_at: int | None, target: Path) -> None:
@@ -53,9 +55,10 @@ class Life:
     def run_until_killed(self, fail_at: int | None, fragile: FragileDirectory) -> None:
         """Only the process ends: what it wrote can still be read, and is still not durable."""
         reports: list[str] = []
-        disk = inline(self.path, reports, segment_bytes_max=400)
+        disk = inline(self.path, reports, segment_bytes_max=400, reserving=self.reserving)
         with pytest.MonkeyPatch.context() as patch:
             fragile.watch(patch)
+            patch.setattr(log, "RESERVE_BYTES", 300)
             fragile.calls, fragile.fail_at = 0, fail_at
             try:
                 self._begin(disk.recover())

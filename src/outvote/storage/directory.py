@@ -92,9 +92,10 @@ class DirectoryDisk(Disk):
     def __init__(
         self, path: str | Path, cluster: bytes, replica: int, *, sync: Sync = "auto",
         post: Callable[[Callable[[], None]], None] | None = None, report: Callable[[str], None] | None = None,
-        segment_bytes_max: int = SEGMENT_BYTES_MAX, nodes: bool = False,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX, nodes: bool = False, reserving: bool | None = None,
     ) -> None:
-        """`nodes`: whether there is to be a node store beside the log. Touches nothing yet. Raises Mistake."""
+        """`nodes`: whether there is to be a node store beside the log. `reserving`: whether the log's files are made
+        longer than what is in them; None: where syncs cost. Touches nothing yet. Raises Mistake."""
         super().__init__()
         if len(cluster) != DIGEST_BYTES:
             raise Mistake(f"a cluster's identity has {DIGEST_BYTES} bytes, not {len(cluster)}")
@@ -121,6 +122,7 @@ class DirectoryDisk(Disk):
         self._wake = threading.Condition(threading.Lock())
         self._worker: threading.Thread | None = None
         self._synced: Ticket = 0
+        self._reserving = reserving
         self._sync_ns = 0  # about how long a sync takes; 0: the thread does them all
         self._appended_at = 0
         self._is_working = False  # the thread, outside of `_wake`
@@ -139,13 +141,14 @@ class DirectoryDisk(Disk):
         make_directory(self._path)
         self._lock_fd = lock(self._path / LOCK_NAME)
         try:
+            if self._mode == "auto" and self._post is not None:
+                self._sync_ns = self._sync_takes_ns()
+            threaded = self._mode == "thread" or self._sync_ns >= CHEAP_SYNC_NS
+            if self._reserving is None:
+                self._reserving = threaded and self._sync_ns > 0
             recovered = self._recover(mending)
             if self._with_nodes:
                 self.nodes = self._lmdb = open_nodes(self._path, self._report)
-            threaded = self._mode == "thread"
-            if self._mode == "auto" and self._post is not None:
-                self._sync_ns = self._sync_takes_ns()
-                threaded = self._sync_ns >= CHEAP_SYNC_NS
         except BaseException:
             self._release()
             raise
@@ -293,13 +296,13 @@ class DirectoryDisk(Disk):
         if mark.secret is None and (mark.present or places):
             path = self._path / MARK_NAME
             self._report(f"{path}: missing or damaged, written anew; no record depends on it")
-        log = Log(self._path, self._owner, secret, self._segment_bytes_max)
+        log = Log(self._path, self._owner, secret, self._segment_bytes_max, bool(self._reserving))
         self._log = log
         if places:
             for place in places:
                 _sync_existing(self._path / segment_name(place))
             sync_directory(self._path)
-            log.resume(result.headers[len(places) - 1], result.sequence)
+            log.resume(result.headers[len(places) - 1], result.sequence, result.ends[len(places) - 1])
             self._mark = Mark(self._path, self._owner[0], self._owner[1], secret, result.sequence)
         else:
             # The secret is durable before any segment needs it to be judged.

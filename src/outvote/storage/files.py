@@ -90,6 +90,18 @@ def write_at(fd: int, path: Path, data: bytes, offset: int) -> None:
         raise broken(path, "writing", error) from None
 
 
+def reserve(fd: int, begin: int, count: int) -> bool:
+    """Have the file hold these bytes, zeros for now, so that a sync need not write down a new length each time. False
+    if the system has no such thing, or no room: then the file is as it was, or longer by zeros."""
+    if sys.platform != "linux":
+        return False
+    try:
+        os.posix_fallocate(fd, begin, count)
+    except OSError:
+        return False
+    return True
+
+
 def sync_file(fd: int, path: Path) -> None:
     """The file's bytes and its length are durable when this returns. Raises BrokenStorage."""
     try:

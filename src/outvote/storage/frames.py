@@ -12,6 +12,7 @@ mark file (mark.py, renewed after each sync, in another place than the log) and 
 first frame that cannot be read has sequence q, and any testimony that can be read says D >= q, a durable
 frame is lost: **rot**, and nothing may be cut off. If none does, that frame and all behind it were never
 promised to anybody: a **torn tail**, and it is cut off. A log that ends cleanly before D is rot as well.
+Zeros from somewhere to a segment's end are a clean end: room that was reserved and never written to.
 
 What remains: one power failure that loses the mark (which is not synced itself, or every sync would cost two)
 together with damage inside the very last synced batch looks like a torn tail. No format can tell these apart.
@@ -96,6 +97,7 @@ class ScanResult(NamedTuple):
     sequence: int  # of the last good frame
     torn: Damage | None  # cut here: neither this nor anything behind was ever durable
     rot: Damage | None  # a durable frame is lost here
+    ends: Sequence[int] = ()  # of each of these segments: where its frames end, and zeros may follow
     passed: Sequence[Damage] = ()  # durable frames are lost here as well, and good ones follow: see Mending
 
 
@@ -158,7 +160,7 @@ def scan(
 class _Scan:
     """One pass over a log, and the verdict on the first thing that cannot be read."""
 
-    __slots__ = ("headers", "mending", "passed", "proven", "records", "secret", "segments", "sequence")
+    __slots__ = ("ends", "headers", "mending", "passed", "proven", "records", "secret", "segments", "sequence")
 
     def __init__(self, segments: Sequence[Segment], secret: bytes | None, proven: int, mending: bool) -> None:
         self.segments = segments
@@ -167,6 +169,7 @@ class _Scan:
         self.secret = secret
         self.proven = proven
         self.headers: list[SegmentHeader] = []
+        self.ends: list[int] = []
         self.records: list[bytes] = []
         self.sequence = 0  # of the last good frame
 
@@ -181,16 +184,29 @@ class _Scan:
             self.sequence = header.first - 1
             self.proven = max(self.proven, header.durable)
             offset, reason = self._walk(segment, HEADER_BYTES)
-            while reason:
+            while reason and not self._is_reserve(place, offset):
                 behind = self._pass(place, offset, reason)
                 if behind is None:
+                    self.ends.append(offset)
                     return self._judge(place, offset, reason)
                 offset, reason = self._walk(segment, behind)
+            self.ends.append(offset)
         if self.proven > self.sequence:
             end = len(self.segments[-1].data) if self.segments else 0
             place = max(0, len(self.segments) - 1)
             return self._rot(place, end, "the log ends before records that were durable")
-        return ScanResult(self.headers, self.records, self.sequence, None, None, self.passed)
+        return ScanResult(self.headers, self.records, self.sequence, None, None, self.ends, self.passed)
+
+    def _is_reserve(self, place: int, offset: int) -> bool:
+        """Whether the rest of the segment is room that nothing was written to: zeros, and no record is missing between
+        here and the next segment. `run` looks whether one that was durable is missing at the log's end."""
+        data = self.segments[place].data
+        if data.count(0, offset) != len(data) - offset:
+            return False
+        if place + 1 == len(self.segments):
+            return True
+        header = decode_header(self.segments[place + 1].data)
+        return header is not None and header.first == self.sequence + 1
 
     def _pass(self, place: int, offset: int, reason: str) -> int | None:
         """Where to go on in this segment behind durable frames that are lost; None if nothing there can be read."""
@@ -276,11 +292,11 @@ class _Scan:
         if self.proven >= lost:
             return self._rot(place, offset, reason)
         torn = Damage(place, offset, lost, self.proven, reason)
-        return ScanResult(self.headers, self.records, self.sequence, torn, None, self.passed)
+        return ScanResult(self.headers, self.records, self.sequence, torn, None, self.ends, self.passed)
 
     def _rot(self, place: int, offset: int, reason: str) -> ScanResult:
         damage = Damage(place, offset, self.sequence + 1, self.proven, reason)
-        return ScanResult(self.headers, self.records, self.sequence, None, damage)
+        return ScanResult(self.headers, self.records, self.sequence, None, damage, self.ends)
 
 
 def _testimony(segments: Sequence[Segment], offset: int, secret: bytes, enough: int) -> int:

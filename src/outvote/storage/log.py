@@ -9,13 +9,14 @@ part of the sync.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from outvote.errors import Mistake, Rot
+from outvote.errors import BrokenStorage, Mistake, Rot
 from outvote.storage.files import (
     broken,
     close_quietly,
@@ -23,6 +24,7 @@ from outvote.storage.files import (
     open_new,
     read_all,
     remove,
+    reserve,
     sync_directory,
     sync_file,
     write_all,
@@ -46,8 +48,10 @@ from outvote.storage.frames import (
 from outvote.storage.mark import check_owner
 
 SEGMENT_BYTES_MAX: Final = 64 << 20  # a new file is begun beyond this
+RESERVE_BYTES: Final = 1 << 20  # at a time: with it four replicas on one disk synced in three quarters of the time
 BATCH_BYTES_MAX: Final = 256 << 20  # one append; 256 batches of 1 MiB, the most a window of slots holds
-FILE_BYTES_MAX: Final = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + HEADER_BYTES  # no segment is longer; read at once
+# No segment is longer; read at once.
+FILE_BYTES_MAX: Final = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + RESERVE_BYTES + HEADER_BYTES
 
 _NAME: Final = re.compile(r"log-(\d{10})-(\d{6})\.segment")
 
@@ -156,8 +160,9 @@ class Log:
     """The end of the log, open for appending."""
 
     def __init__(
-        self, directory: Path, owner: tuple[bytes, int], secret: bytes, segment_bytes_max: int
+        self, directory: Path, owner: tuple[bytes, int], secret: bytes, segment_bytes_max: int, reserving: bool = False
     ) -> None:
+        """`reserving`: whether segments are made longer than what is in them, for the sake of syncs that cost."""
         self.generation = 0
         self.sequence = 0  # last written
         self.durable = 0  # last known durable; quoted as testimony, so it may lag and must not run ahead
@@ -170,6 +175,8 @@ class Log:
         self._digest = NO_DIGEST
         self._salt = 0
         self._size = 0
+        self._reserving = reserving
+        self._reserved = 0  # the file's length, if it may be longer than what is in it
         self._fd = -1
         self._path = directory
         self._retired: list[tuple[int, Path]] = []
@@ -179,16 +186,17 @@ class Log:
         """An empty log. Raises BrokenStorage."""
         self._begin_segment(b"")
 
-    def resume(self, last: SegmentHeader, sequence: int) -> None:
-        """Go on behind the last segment, all of whose bytes are good up to `sequence`. Raises
-        BrokenStorage."""
+    def resume(self, last: SegmentHeader, sequence: int, end: int) -> None:
+        """Go on in the last segment, good up to `sequence`, at the byte `end`, behind which are zeros if anything.
+        Raises BrokenStorage."""
         self.generation, self._part = last.generation, last.part
         self._position, self._digest = last.position, last.digest
         self.sequence = sequence
         self._path = self._directory / segment_name((self.generation, self._part))
         self._fd = open_existing(self._path)
         try:
-            self._size = os.lseek(self._fd, 0, os.SEEK_END)
+            self._reserved = os.lseek(self._fd, 0, os.SEEK_END)
+            self._size = os.lseek(self._fd, end, os.SEEK_SET)
         except OSError as error:
             raise broken(self._path, "opening the file", error) from None
         self._salt = salt_of(self._secret, self.generation, self._part)
@@ -205,6 +213,8 @@ class Log:
             self._part += 1
             self._begin_segment_with(records)
             return
+        if self._reserving:
+            self._reserve(len(data))
         write_all(self._fd, self._path, data)
         self._size += len(data)
         self.sequence += len(records)
@@ -232,8 +242,19 @@ class Log:
             close_quietly(fd)
         self._retired = []
         if self._fd >= 0:
+            with contextlib.suppress(BrokenStorage):
+                self._trim()
             close_quietly(self._fd)
             self._fd = -1
+
+    def _trim(self) -> None:
+        """Give back what is reserved and not used. A crash may come first: zeros at the end mean nothing."""
+        if self._reserved > self._size:
+            self._reserved = self._size
+            try:
+                os.ftruncate(self._fd, self._size)
+            except OSError as error:
+                raise broken(self._path, "shortening the file", error) from None
 
     def _check_lengths(self, records: Sequence[bytes]) -> None:
         total = 0
@@ -262,10 +283,21 @@ class Log:
         self._path = self._directory / segment_name((self.generation, self._part))
         self._fd = open_new(self._path)
         self._has_new_names = True
+        self._size = self._reserved = 0
+        if self._reserving:
+            self._reserve(len(data))
         write_all(self._fd, self._path, data)
         self._size = len(data)
 
+    def _reserve(self, count: int) -> None:
+        """Room for so many bytes more, and some to spare."""
+        end = self._size + count
+        if end > self._reserved:
+            self._reserving = reserve(self._fd, self._size, count + RESERVE_BYTES)
+            self._reserved = end + RESERVE_BYTES
+
     def _retire(self) -> None:
+        self._trim()
         self._retired.append((self._fd, self._path))
         self._fd = -1
 
