@@ -34,6 +34,8 @@ class Nowhere:
     def answer(self, client: int, message: Any) -> None:
         raise AssertionError((client, message))
 
+    def hasten(self) -> None: ...
+
 
 def mutator(argument: str) -> Mutate:
     voice = Voice(1, 4, SealRegistry(1).sealer(1), CODEC, Nowhere())

@@ -93,7 +93,7 @@ def test_learners_are_read_and_operators_are_obeyed(tmp_path: Path, capsys: pyte
 def test_what_is_wrong_with_an_order_is_said_before_anybody_is_asked(tmp_path: Path) -> None:
     raft = DemoCluster(tmp_path / "raft", ["one"], protocol="raft", replicas=3).directory
     pbft = DemoCluster(tmp_path / "pbft", ["one"]).directory
-    with pytest.raises(Mistake, match="pbft takes no such order of an operator"):
+    with pytest.raises(Mistake, match="pbft takes no order to hand-over: which replica leads"):
         orders.hand_over(pbft, "one", 1, 1.0, False)
     with pytest.raises(Mistake, match="there is no replica 3"):
         orders.hand_over(raft, "one", 3, 1.0, False)

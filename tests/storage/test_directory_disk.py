@@ -306,6 +306,7 @@ def test_too_long_a_record_is_a_mistake_and_breaks_nothing(tmp_path: Path) -> No
 
 def test_what_comes_seldom_is_synced_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what comes often is left to the thread, as is everything where a sync takes long."""
+    now = 0
     monkeypatch.setattr(directory, "perf_counter_ns", lambda: now)
     for took, apart, at_once in ((200_000, 500_000, True), (200_000, 100_000, False), (2_000_000, 9_000_000, False)):
         now = 0

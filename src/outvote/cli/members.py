@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from outvote.cli import endings
-from outvote.cli.orders import Operator, parse_voters
+from outvote.cli.orders import OWNERS_ORDER, Operator, parse_voters
 from outvote.cli.status import Overview
 from outvote.configuration.files import PartyKeys, load_genesis, load_replica_keys, replica_directory
 from outvote.configuration.genesis import Genesis
@@ -24,7 +24,6 @@ from outvote.protocols.catalogue import protocol
 from outvote.protocols.honeybadger.membership import MEMBERS_MIN
 from outvote.types import ReplicaId
 
-WHAT: Final = "change-members"
 _LOOKS_EVERY_S: Final = 0.1
 _ANSWER_WITHIN_S: Final = 1.0
 
@@ -50,7 +49,7 @@ def change_members(directory: Path, client: str | None, members: str, timeout_s:
 
 def _checked(directory: Path, timeout_s: float) -> Genesis:
     genesis = load_genesis(directory)
-    if WHAT not in protocol(genesis.entry).operations:
+    if OWNERS_ORDER not in protocol(genesis.entry).operations:
         raise Mistake(f"members cannot be changed with {genesis.protocol}: honeybadger can, and raft changes voters")
     if genesis.threshold is None or not genesis.threshold.registrations:
         raise Mistake(
@@ -66,7 +65,7 @@ async def _carry_out(
     directory: Path, client: str | None, keys: Sequence[PartyKeys], wanted: tuple[ReplicaId, ...], timeout_s: float,
     as_json: bool,
 ) -> int:
-    operator = Operator(directory, client, keys[0])
+    operator = Operator(directory, client)
     deadline = time.monotonic() + timeout_s
     refusals: dict[ReplicaId, str] = {}
     told: list[ReplicaId] = []
@@ -94,21 +93,23 @@ async def _tell(
     told: list[ReplicaId], refusals: dict[ReplicaId, str],
 ) -> None:
     """Raises NotEnoughReplicas if none of them answers."""
-    argument = sum(1 << one for one in wanted)
+    argument, answers = sum(1 << one for one in wanted), 0
     for one in keys:
         report = overview.reports[one.party]
         if report is None:
             refusals[one.party] = "it does not answer"
             continue
         try:
-            refusal = await operator.order(report, WHAT, argument, one)
+            refusal = await operator.order(report, OWNERS_ORDER, argument, one)
         except UnknownOutcome:
-            refusal = "it did not answer the order"
+            refusals[one.party] = "it did not answer the order"
+            continue
+        answers += 1
         if refusal:
             refusals[one.party] = refusal
         else:
             told.append(one.party)
-    if not told and all(why.startswith("it d") for why in refusals.values()):
+    if not answers:
         raise NotEnoughReplicas("no replica whose key is here answers", may_execute=False)
 
 

@@ -24,6 +24,7 @@ from outvote.types import ReplicaId
 from outvote.wire.client_messages import Order, Ordered, OrderStatement, Report, ToClient, encode_client_message
 from outvote.wire.frames import frame
 
+OWNERS_ORDER: Final = "change-members"
 VOTERS_MAX: Final = 63  # an order carries a bit for each replica, in 64 bits with a sign
 _LOOKS_EVERY_S: Final = 0.05
 _ANSWER_WITHIN_S: Final = 1.0
@@ -32,14 +33,9 @@ _ANSWER_WITHIN_S: Final = 1.0
 class Operator(Inquiry):
     """Questions to all replicas, and one order at a time."""
 
-    def __init__(self, directory: Path, client: str | None, keys: PartyKeys) -> None:
+    def __init__(self, directory: Path, client: str | None) -> None:
         super().__init__(directory, client)
-        self._signer = keys.party
-        self._sealer = self._sealer_of(keys)
         self._answers: dict[int, asyncio.Future[Ordered]] = {}
-
-    def _sealer_of(self, keys: PartyKeys) -> Ed25519Sealer:
-        return Ed25519Sealer(domain(self.genesis.identity(), self.genesis.epoch), keys.signing)
 
     def heard(self, replica: ReplicaId, message: ToClient) -> None:
         if isinstance(message, Ordered):
@@ -49,22 +45,20 @@ class Operator(Inquiry):
             return
         super().heard(replica, message)
 
-    async def order(self, leader: Report, what: str, argument: int, keys: PartyKeys | None = None) -> str:
-        """Why the leader, or whoever's report this is, did not begin it, or nothing. `keys`: with which it is sealed,
-        others than our own. Raises UnknownOutcome if it says nothing."""
-        statement = OrderStatement(what, argument, leader.standing.view, time.time_ns() // 1000)
+    async def order(self, replica: Report, what: str, argument: int, keys: PartyKeys) -> str:
+        """Why the replica whose report this is did not begin it, or nothing. Sealed with `keys`, some replica's.
+        Raises UnknownOutcome if it says nothing."""
+        statement = OrderStatement(what, argument, replica.standing.view, time.time_ns() // 1000)
         future: asyncio.Future[Ordered] = asyncio.get_running_loop().create_future()
         self._answers[statement.number] = future
-        signer, sealer = self._signer, self._sealer
-        if keys is not None:
-            signer, sealer = keys.party, self._sealer_of(keys)
-        order = Order(statement, signer, sealer.seal(statement))
-        self._connections.send(leader.replica, frame(encode_client_message(order)))
+        sealer = Ed25519Sealer(domain(self.genesis.identity(), self.genesis.epoch), keys.signing)
+        order = Order(statement, keys.party, sealer.seal(statement))
+        self._connections.send(replica.replica, frame(encode_client_message(order)))
         try:
             async with asyncio.timeout(_ANSWER_WITHIN_S):
                 return (await future).refusal
         except TimeoutError:
-            raise UnknownOutcome(f"replica {leader.replica} did not answer the order") from None
+            raise UnknownOutcome(f"replica {replica.replica} did not answer the order") from None
         finally:
             del self._answers[statement.number]
 
@@ -104,8 +98,12 @@ def parse_voters(text: str, n: int, what: str = "voters") -> tuple[ReplicaId, ..
 
 def _checked(directory: Path, timeout_s: float, what: str) -> Genesis:
     genesis = load_genesis(directory)
-    if what not in protocol(genesis.entry).operations:
-        raise Mistake(f"{genesis.protocol} takes no such order of an operator: which replica leads is its own affair")
+    operations = protocol(genesis.entry).operations
+    if what not in operations:
+        why = "which replica leads is its own affair"
+        if OWNERS_ORDER in operations:
+            why = "nobody leads, and members change with outvote change-members"
+        raise Mistake(f"{genesis.protocol} takes no order to {what}: {why}")
     if timeout_s <= 0:
         raise Mistake("--timeout must be more than 0 seconds")
     return genesis
@@ -125,10 +123,11 @@ async def _carry_out(
     directory: Path, client: str | None, what: str, argument: int, timeout_s: float, as_json: bool,
     done: Callable[[Report], bool], told: str,
 ) -> int:
-    operator = Operator(directory, client, _replica_keys(directory, load_genesis(directory)))
+    keys = _replica_keys(directory, load_genesis(directory))
+    operator = Operator(directory, client)
     deadline = time.monotonic() + timeout_s
     try:
-        refusal, leader = await _order(operator, what, argument, done, deadline)
+        refusal, leader = await _order(operator, keys, what, argument, done, deadline)
         while not refusal and not (leader is not None and done(leader)):
             if time.monotonic() > deadline:
                 raise UnknownOutcome(f"begun, and not done after {timeout_s:g} s: look at outvote status")
@@ -147,7 +146,7 @@ async def _carry_out(
 
 
 async def _order(
-    operator: Operator, what: str, argument: int, done: Callable[[Report], bool], deadline: float
+    operator: Operator, keys: PartyKeys, what: str, argument: int, done: Callable[[Report], bool], deadline: float
 ) -> tuple[str, Report | None]:
     """The order goes to whoever leads, again while the answer is that this is not the time."""
     while True:
@@ -156,7 +155,7 @@ async def _order(
         if leader is not None:
             if done(leader):
                 return "", leader
-            refusal = await operator.order(leader, what, argument)
+            refusal = await operator.order(leader, what, argument, keys)
             if not refusal or not passing(refusal):
                 return refusal, leader
         if time.monotonic() > deadline:

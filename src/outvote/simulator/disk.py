@@ -118,6 +118,10 @@ class SimulatedDisk(Disk):
             self._rotten(scan.rot.reason)
         if scan.torn is not None:
             self._cut(chosen[scan.torn.segment], scan.torn.offset)
+        elif chosen and scan.ends[-1] < len(chosen[-1].data):
+            self._count("torn tails")  # of nothing but zeros: what comes next is written over them
+            del chosen[-1].data[scan.ends[-1] :]
+            chosen[-1].synced = min(chosen[-1].synced, scan.ends[-1])
         self._take_over(scan.sequence)
         if snapshot is None:
             return Recovered(0, b"", b"", list(scan.records), salvage)
