@@ -18,7 +18,7 @@ from outvote.crypto.keys import (
     signing_key_from_seed,
     signing_key_to_pem,
 )
-from outvote.crypto.seals import DOMAIN_BYTES, ChannelOpener, Ed25519Opener, Ed25519Sealer, NoSealer, domain
+from outvote.crypto.seals import DOMAIN_BYTES, ChannelOpener, Ed25519Opener, Ed25519Sealer, Stamper, domain
 from outvote.errors import Mistake
 
 CLUSTER = bytes(range(32))
@@ -180,14 +180,15 @@ def test_statements_survive_a_trip_over_the_wire() -> None:
     assert opener().opens(Claim(2, decoded, seal))
 
 
-def test_where_nobody_lies_requests_need_no_seal_and_nothing_else_is_believed_without() -> None:
+def test_where_nobody_lies_a_stamp_will_do_for_a_request_and_for_nothing_else() -> None:
     key, request = generate_signing_key(), RequestStatement(7, 1, 0, (b"put",))
     signatures = Ed25519Opener(domain(CLUSTER, 0), {7: key.public})
     channels = ChannelOpener(signatures)
-    seal = Ed25519Sealer(domain(CLUSTER, 0), key).seal(request)
+    seal, stamp = Ed25519Sealer(domain(CLUSTER, 0), key).seal(request), Stamper(bytes).seal(request)
     for opens in (channels.opens, channels.opens_here):
-        assert opens(Claim(7, request, NoSealer().seal(request)))
+        assert opens(Claim(7, request, stamp))
         assert opens(Claim(7, request, seal)), "whoever signs may"
         assert not opens(Claim(7, request, bytes(64)))
-        assert not opens(Claim(7, Vote(0, 1), b""))
-    assert not signatures.opens(Claim(7, request, b""))
+        assert not opens(Claim(7, request, b""))
+        assert not opens(Claim(7, Vote(0, 1), stamp))
+    assert not signatures.opens(Claim(7, request, stamp))

@@ -13,6 +13,7 @@ use the same numbers for different requests.
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -31,7 +32,7 @@ from outvote.configuration.files import PartyKeys, load_client_keys, load_genesi
 from outvote.configuration.genesis import Genesis
 from outvote.configuration.machine_class import load_machine
 from outvote.crypto.authenticators import AuthenticatorSealer
-from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, NoSealer, domain
+from outvote.crypto.seals import Ed25519Opener, Ed25519Sealer, Stamper, domain
 from outvote.errors import Mistake, NotEnoughReplicas, Refused, Unanswered, UnknownOutcome
 from outvote.machines.interface import CommandInterface, describe
 from outvote.machines.machine import StateMachine
@@ -122,7 +123,7 @@ class Client:
         self.session = Session(
             keys.party,
             self.committee,
-            self._vector or (NoSealer() if genesis.tolerates == "crashes" else signer),
+            self._vector or (Stamper(secrets.token_bytes) if genesis.tolerates == "crashes" else signer),
             Ed25519Opener(seal_domain, genesis.public_keys(), REMEMBERED_SEALS),
             self.config,
         )

@@ -8,7 +8,7 @@ Small-order keys are refused at load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from nacl.bindings import crypto_sign, crypto_sign_open
@@ -19,6 +19,7 @@ from outvote.crypto.keys import SigningKey, check_public_key
 from outvote.types import DIGEST_BYTES, SEAL_BYTES, Digest, PartyId, Seal
 
 _FORMAT: Final = b"outvote seal 1\0\0"  # 16 bytes; a change of what seals cover changes the number
+STAMP_BYTES: Final = 16  # random, so that no two are equal
 DOMAIN_BYTES: Final = len(_FORMAT) + DIGEST_BYTES + 8
 
 # Verified seals remembered in each of two generations. A view change quotes a quorum of votes for every
@@ -98,23 +99,28 @@ class Ed25519Opener:
         return self.opens(claim)
 
 
-class NoSealer:
+class Stamper:
     """For clients of a protocol that tolerates crashes and no lies: the channel says who asks, and replicas believe
-    each other about it."""
+    each other about it. What stands in a seal's place proves nothing; the agreed random bytes follow from it."""
+
+    def __init__(self, draw: Callable[[int], bytes]) -> None:
+        """`draw`: so many random bytes."""
+        self._draw = draw
 
     def seal(self, statement: Struct) -> Seal:
-        return b""
+        return self._draw(STAMP_BYTES)
 
 
 class ChannelOpener:
-    """For replicas of such a protocol: what carries no seal is a request that a client's channel or another replica
+    """For replicas of such a protocol: a request that bears a stamp is one that a client's channel or another replica
     has vouched for."""
 
     def __init__(self, seals: Ed25519Opener) -> None:
         self._seals = seals
 
     def opens(self, claim: Claim) -> bool:
-        return (not claim.seal and type(claim.statement) is RequestStatement) or self._seals.opens(claim)
+        is_stamped = len(claim.seal) == STAMP_BYTES and type(claim.statement) is RequestStatement
+        return is_stamped or self._seals.opens(claim)
 
     def opens_here(self, claim: Claim) -> bool:
         return self.opens(claim)

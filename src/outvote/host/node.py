@@ -19,7 +19,7 @@ from outvote.configuration.genesis import Genesis
 from outvote.core.contract import Core, Message, Record
 from outvote.core.quorums import quorum
 from outvote.crypto.authenticators import AuthenticatorOpener, authenticator_bytes
-from outvote.crypto.seals import ChannelOpener, Ed25519Opener, Ed25519Sealer, domain
+from outvote.crypto.seals import STAMP_BYTES, ChannelOpener, Ed25519Opener, Ed25519Sealer, domain
 from outvote.errors import BrokenStorage, Lie
 from outvote.host.jobs import BetweenPasses, Worker
 from outvote.host.links import Links
@@ -57,10 +57,10 @@ def signatures_of(genesis: Genesis, seal_domain: bytes) -> Ed25519Opener:
 
 
 def request_seal_bytes(genesis: Genesis) -> tuple[int, ...]:
-    """How long clients' seals may be: signatures, and authenticators where the form has them, or nothing where nobody
+    """How long clients' seals may be: signatures, and authenticators where the form has them, or stamps where nobody
     lies."""
     if genesis.tolerates == "crashes":
-        return 0, SEAL_BYTES
+        return STAMP_BYTES, SEAL_BYTES
     return (SEAL_BYTES, authenticator_bytes(genesis.n)) if genesis.form == "authenticators" else (SEAL_BYTES,)
 
 
