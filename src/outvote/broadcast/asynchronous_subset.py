@@ -61,6 +61,9 @@ class AsynchronousSubset:
             BinaryAgreement(me, committee, self._lines[proposer], coin, partial(name_of, proposer))
             for proposer in members
         ]
+        # Of each proposer, whether its value is here and what is decided about it, as it was when all were looked at;
+        # None where that is not known.
+        self._seen: list[tuple[bool, bool | None] | None] = [None for _ in members]
 
     def propose(self, value: bytes) -> list[Line]:
         """Once."""
@@ -69,12 +72,15 @@ class AsynchronousSubset:
 
     def bind(self, proposer: ReplicaId, body: Body) -> None:
         (self.broadcasts if isinstance(body, BROADCASTING) else self.agreements)[proposer].bind(body)
+        self._seen[proposer] = None
 
     def receive(self, sender: ReplicaId, proposer: ReplicaId, body: Body) -> list[Line]:
         if isinstance(body, BROADCASTING):
             self.broadcasts[proposer].receive(sender, body)
         else:
             self.agreements[proposer].receive(sender, body)
+        if self._seen[proposer] == self._sight(proposer):
+            return self._take(proposer)  # as mostly: what it means for the others has been looked at
         return self._settle()
 
     def resume(self) -> list[Line]:
@@ -93,12 +99,20 @@ class AsynchronousSubset:
                     agreement.propose(False)
         self._try_output()
         said: list[Line] = []
-        for proposer, lines in enumerate(self._lines):
-            said += [Line(receiver, proposer, body) for receiver, body in lines.take()]
-            if lines.faults:
-                self.faults += lines.faults
-                lines.faults.clear()
+        for proposer in range(len(self._lines)):
+            said += self._take(proposer)
+            self._seen[proposer] = self._sight(proposer)
         return said
+
+    def _sight(self, proposer: ReplicaId) -> tuple[bool, bool | None]:
+        return self.broadcasts[proposer].delivered is not None, self.agreements[proposer].decided
+
+    def _take(self, proposer: ReplicaId) -> list[Line]:
+        lines = self._lines[proposer]
+        if lines.faults:
+            self.faults += lines.faults
+            lines.faults.clear()
+        return [Line(receiver, proposer, body) for receiver, body in lines.take()] if lines.said else []
 
     def _may_refuse(self) -> bool:
         accepted = sum(1 for agreement in self.agreements if agreement.decided)

@@ -112,11 +112,14 @@ class Epoch:
                 self.opened = {proposer: self._decryptions[proposer].plaintext for proposer in accepted}
         words = [Words(line.receiver, self._addressed(line.proposer, line.body)) for line in lines]
         for proposer, own in enumerate(self._lines):
-            words += [Words(receiver, self._addressed(proposer, body)) for receiver, body in own.take()]
-            self.faults += own.faults
-            own.faults.clear()
-        self.faults += self.subset.faults
-        self.subset.faults.clear()
+            if own.said:
+                words += [Words(receiver, self._addressed(proposer, body)) for receiver, body in own.take()]
+            if own.faults:
+                self.faults += own.faults
+                own.faults.clear()
+        if self.subset.faults:
+            self.faults += self.subset.faults
+            self.subset.faults.clear()
         return words
 
     def _addressed(self, proposer: ReplicaId, body: Body) -> Working:

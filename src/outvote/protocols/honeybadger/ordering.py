@@ -136,11 +136,10 @@ def finish(state: State, epoch: Epoch) -> None:
 
 def open_outputs(state: State, genuine: Genuine) -> None:
     """Turn the epochs that are opened into batches, and deliver what is next in order."""
-    for number, epoch in sorted(state.epochs.items()):
-        if epoch.opened is not None:
-            del state.epochs[number]
-            if number not in state.decided:
-                decide(state, number, batch_of(state, epoch.opened, genuine))
+    for number in sorted([number for number, epoch in state.epochs.items() if epoch.opened is not None]):
+        opened = state.epochs.pop(number).opened
+        if number not in state.decided and opened is not None:
+            decide(state, number, batch_of(state, opened, genuine))
     deliver_ready(state)
 
 

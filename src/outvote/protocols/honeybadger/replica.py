@@ -90,7 +90,10 @@ class HoneyBadgerReplica(Timeless):
         if not self.admits(sender, message):  # again: the state may have moved on
             return
         if isinstance(message, Broadcasting | Agreeing | Decrypting):
+            before = state.stage(message.epoch)
             ordering.on_working(state, sender, message)
+            if state.stage(message.epoch) == before:
+                return  # as mostly: nothing to deliver, and no more reason to propose than there was
         elif isinstance(message, turnover.ABOUT_MEMBERS):
             turnover.receive(state, sender, message)
         elif isinstance(message, Checkpoint):

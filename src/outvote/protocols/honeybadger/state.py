@@ -100,6 +100,11 @@ class State:
         near = self.low < epoch <= min(self.high, self.delivered + ahead)
         return self.takes_part and near and epoch not in self.finished
 
+    def stage(self, number: Position) -> int:
+        """How far an epoch that is not over has come: not begun, begun, agreed, opened."""
+        epoch = self.epochs.get(number)
+        return 0 if epoch is None else 1 + epoch.agreed + (epoch.opened is not None)
+
     def epoch(self, number: Position) -> Epoch:
         found = self.epochs.get(number)
         if found is None:

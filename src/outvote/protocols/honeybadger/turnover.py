@@ -271,6 +271,8 @@ def ask(state: State) -> None:
 def note(state: State) -> str:
     """For people, behind another one."""
     roster, said = state.roster, ""
+    if roster.change is None and state.holding is None and state.coming is None:
+        return said
     if roster.change is not None:
         named = ", ".join(map(str, roster.change.target))
         said = f", {'going over' if roster.next else 'handing keys over'} to {named}"
