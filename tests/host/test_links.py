@@ -85,6 +85,22 @@ def test_a_loop_pass_of_frames_is_one_write(cluster: Cluster, run: Run, monkeypa
     run(scenario())
 
 
+def test_what_is_hastened_leaves_though_a_flush_is_still_to_come(cluster: Cluster, run: Run) -> None:
+    """The caller waits for its disk meanwhile, and flushes afterwards."""
+
+    async def scenario() -> None:
+        at = free_ports(cluster)
+        async with running(at, 0, 1) as (zero, one):
+            await eventually(lambda: 1 in zero.links.connected())
+            zero.links.flush_follows()
+            zero.links.send(1, b"entries")
+            zero.links.hasten()
+            await eventually(lambda: [body for _, body in one.frames] == [b"entries"])
+            assert zero.links._scheduled, "frames that come behind wait for that flush"
+
+    run(scenario())
+
+
 def test_what_is_not_urgent_leaves_with_the_next_frame_or_by_itself(
     cluster: Cluster, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -304,22 +304,27 @@ def test_too_long_a_record_is_a_mistake_and_breaks_nothing(tmp_path: Path) -> No
     assert read(tmp_path).records == [longest]
 
 
-def test_what_comes_seldom_is_synced_before_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("sync_ns", "apart_ns", "at_once"),
+    [(200_000, 500_000, True), (200_000, 100_000, False), (2_000_000, 9_000_000, False)],
+    ids=["seldom", "often", "where a sync takes long"],
+)
+def test_what_comes_seldom_is_synced_before_append_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync_ns: int, apart_ns: int, at_once: bool
+) -> None:
     """And what comes often is left to the thread, as is everything where a sync takes long."""
     now = 0
     monkeypatch.setattr(directory, "perf_counter_ns", lambda: now)
-    for took, apart, at_once in ((200_000, 500_000, True), (200_000, 100_000, False), (2_000_000, 9_000_000, False)):
-        now = 0
-        monkeypatch.setattr(DirectoryDisk, "_sync_takes_ns", lambda _disk, took=took: took)
-        host = HostThread()
-        disk = DirectoryDisk(tmp_path / str(took + apart), CLUSTER, REPLICA, post=host.post)
-        disk.recover()
-        for number in (1, 2, 3):
-            now += apart
-            assert disk.append([b"record"], []) == number
-            assert (disk.durable == number) == at_once
-            host.run_until(lambda: disk.durable == number)  # noqa: B023
-        disk.close()
+    monkeypatch.setattr(DirectoryDisk, "_sync_takes_ns", lambda _disk: sync_ns)
+    host = HostThread()
+    disk = DirectoryDisk(tmp_path, CLUSTER, REPLICA, post=host.post)
+    disk.recover()
+    for number in (1, 2, 3):
+        now += apart_ns
+        assert disk.append([b"record"], []) == number
+        assert (disk.durable == number) == at_once
+        host.run_until(lambda: disk.durable == disk.append([], []))
+    disk.close()
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EIO])

@@ -48,7 +48,7 @@ from outvote.storage.frames import (
 from outvote.storage.mark import check_owner
 
 SEGMENT_BYTES_MAX: Final = 64 << 20  # a new file is begun beyond this
-RESERVE_BYTES: Final = 1 << 20  # at a time: with it four replicas on one disk synced in three quarters of the time
+RESERVE_BYTES: Final = 1 << 20  # at a time; docs/decisions/0024 says what it is for
 BATCH_BYTES_MAX: Final = 256 << 20  # one append; 256 batches of 1 MiB, the most a window of slots holds
 # No segment is longer; read at once.
 FILE_BYTES_MAX: Final = SEGMENT_BYTES_MAX + BATCH_BYTES_MAX + RESERVE_BYTES + HEADER_BYTES
