@@ -62,7 +62,7 @@ class AsynchronousSubset:
             for proposer in members
         ]
         # Of each proposer, whether its value is here and what is decided about it, as it was when all were looked at;
-        # None where that is not known.
+        # None before that.
         self._seen: list[tuple[bool, bool | None] | None] = [None for _ in members]
 
     def propose(self, value: bytes) -> list[Line]:
@@ -72,7 +72,6 @@ class AsynchronousSubset:
 
     def bind(self, proposer: ReplicaId, body: Body) -> None:
         (self.broadcasts if isinstance(body, BROADCASTING) else self.agreements)[proposer].bind(body)
-        self._seen[proposer] = None
 
     def receive(self, sender: ReplicaId, proposer: ReplicaId, body: Body) -> list[Line]:
         if isinstance(body, BROADCASTING):
